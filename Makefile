@@ -1,0 +1,30 @@
+# Two commands matter: `make demo` and `make test`. Both set the machine up first.
+PYTHON_FILES := handguard tests run_monitor.py .ci
+BIN := .venv/bin
+
+.DEFAULT_GOAL := help
+.PHONY: help venv demo lint types unit test clean
+
+help: ## print this list
+	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
+
+venv: ## create .venv and install everything (quick when up to date)
+	@.ci/setup
+
+demo: venv ## run the monitor for 30 s on the simulated shredder scene
+	$(BIN)/python run_monitor.py --config configs/demo.yaml --duration 30
+
+lint: venv ## style and imports
+	$(BIN)/ruff check $(PYTHON_FILES)
+
+types: venv ## type hints; strict on the safety core
+	$(BIN)/mypy handguard run_monitor.py
+
+unit: venv ## the tests, with complete coverage of the safety core
+	$(BIN)/pytest --cov --cov-report=json:.cache/coverage.json --cov-report=
+	$(BIN)/python .ci/coverage_gate.py .cache/coverage.json
+
+test: lint types unit ## everything that must pass before a change is kept
+
+clean: ## remove .venv, caches and runs
+	rm -rf .venv .cache .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage runs out
