@@ -1,0 +1,62 @@
+"""Everything handguard raises on purpose.
+
+    HandguardError
+    ├── ConfigError        a setting is wrong               exit 2, relay never switched on
+    ├── CalibrationError   a calibration does not fit       exit 2
+    ├── ModelError         weights or card do not fit       exit 2
+    ├── DatasetError       annotations or pictures are bad  exit 2
+    ├── DeviceError        camera, port or board failed     a fault in the tick; never kills the loop
+    │   ├── DeviceMissing  not there when it was opened     exit 2 at start, a fault later
+    │   └── EndOfVideo     a file has no more frames        a clean end, not a fault
+    └── RecordingError     evidence is damaged or unknown   exit 3
+
+Messages say which file, which key, what was expected and what was found;
+`mismatch` words the last three so that every message reads alike.
+"""
+
+from __future__ import annotations
+
+
+class HandguardError(Exception):
+    """Base of all errors raised on purpose. `exit_code` is what the command line returns."""
+
+    exit_code = 2
+
+
+class ConfigError(HandguardError):
+    """A setting is unknown, of the wrong type, or not allowed."""
+
+
+class CalibrationError(HandguardError):
+    """A calibration file is missing, damaged, or belongs to another camera."""
+
+
+class ModelError(HandguardError):
+    """Weights, card and network do not belong together, or cannot run here."""
+
+
+class DatasetError(HandguardError):
+    """Annotations or pictures cannot be used for training or evaluation."""
+
+
+class DeviceError(HandguardError):
+    """A camera, port or board failed while in use. The loop turns it into a fault."""
+
+
+class DeviceMissing(DeviceError):
+    """A device, file or address could not be opened at all."""
+
+
+class EndOfVideo(DeviceError):
+    """A finite source has delivered its last frame."""
+
+
+class RecordingError(HandguardError):
+    """A recording is damaged, incomplete, or of an unknown schema."""
+
+    exit_code = 3
+
+
+def mismatch(where: str, expected: str, found: object) -> str:
+    """Word a mismatch: `configs/a.yaml: zones[0].polygon: expected …, found …`."""
+    return f"{where}: expected {expected}, found {found}"

@@ -1,0 +1,105 @@
+"""What the pipeline and the monitor need from the outside world, as Protocols.
+
+A room that implements one of these is a driver; nothing above it may ask which.
+Fakes live in the product (`capture/simulated`, `relay/simulated`) and implement
+the same Protocols.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from handguard.types import Decision, Detections, Frame, KeeperReport, Output, Permit, PictureFormat
+
+
+class Clock(Protocol):
+    """Monotonic time. The live clock is `time.monotonic_ns`; replay reads the recording's."""
+
+    def now_ns(self) -> int:
+        """Nanoseconds since an arbitrary fixed point; never goes back."""
+
+
+class FrameSource(Protocol):
+    """A stream of frames, read one after another by exactly one thread."""
+
+    @property
+    def format(self) -> PictureFormat:
+        """Size and nominal rate, known once the source is constructed."""
+
+    @property
+    def name(self) -> str:
+        """What a person calls it: the path, URL or device."""
+
+    def read(self) -> Frame:
+        """Block until the next frame.
+
+        Raises `EndOfVideo` after the last frame of a finite source and
+        `DeviceError` when the device fails; never returns an old frame twice.
+        """
+
+    def close(self) -> None:
+        """Release the device. Safe to call twice."""
+
+
+class Detector(Protocol):
+    """Finds hands in a frame."""
+
+    @property
+    def description(self) -> str:
+        """Network, back end and precision, for records: `handnet-320 openvino bf16`."""
+
+    def detect(self, frame: Frame) -> Detections:
+        """All hands at or above the operating point, in pixels of the whole frame."""
+
+
+@dataclass(frozen=True, slots=True)
+class Capabilities:
+    """What a relay board can and cannot promise."""
+
+    readback: bool  # the board can report the contact it commands
+    ack: bool  # every command is answered
+    hw_timeout_ms: int | None  # drops out by itself when the host is silent; None: holds for ever
+    min_interval_ms: int  # least time between two commands
+    channels: int
+
+
+class Relay(Protocol):
+    """A relay board, owned by exactly one process (the keeper)."""
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """Constant for the life of the driver."""
+
+    def write(self, output: Output) -> None:
+        """Put the command on the wire now. Raises `DeviceError` if it may not have arrived."""
+
+    def contactor_open(self) -> bool | None:
+        """Feedback: True once the contact has dropped; None where the board cannot tell."""
+
+    def close(self) -> None:
+        """Release the port. Does not change the output."""
+
+
+class PermitLine(Protocol):
+    """The monitor's end of the pipe to the relay keeper."""
+
+    def send(self, permit: Permit) -> None:
+        """Hand over a permit without blocking. Never raises: a broken pipe shows as a fault in `report`."""
+
+    def report(self) -> KeeperReport:
+        """The newest report, without blocking."""
+
+
+class ResetInput(Protocol):
+    """The reset button."""
+
+    def down(self) -> bool:
+        """Raw level, now: True while pressed."""
+
+
+class EventSink(Protocol):
+    """Where decisions go to be remembered. Must return at once and never raise."""
+
+    def record(self, decision: Decision, permit: Permit) -> None:
+        """Queue one decision and the permit it produced."""
