@@ -1,0 +1,29 @@
+"""The few layers that all backbones are made of."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+
+def conv_bn(
+    inputs: int, outputs: int, kernel: int, stride: int = 1, *, groups: int = 1, act: nn.Module | None = None
+) -> nn.Sequential:
+    """Convolution, batch normalisation, activation (ReLU unless given; `nn.Identity()` for none)."""
+    return nn.Sequential(
+        nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, groups=groups, bias=False),
+        nn.BatchNorm2d(outputs),
+        nn.ReLU(inplace=True) if act is None else act,
+    )
+
+
+class Residual(nn.Module):
+    """x + 1×1(3×3(x)): a full 3×3 convolution, then a linear 1×1, added to the input."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.spatial = conv_bn(channels, channels, 3)
+        self.mix = conv_bn(channels, channels, 1, act=nn.Identity())
+        self.act = nn.ReLU(inplace=True)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.act(x + self.mix(self.spatial(x)))

@@ -1,0 +1,113 @@
+"""Average precision at one overlap, for watching a training run.
+
+The reference for reported numbers is pycocotools (`evaluation.py`); a test
+holds the two equal on the same detections.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Judged:
+    """One picture: what was found and what was there. Boxes xyxy in pixels of the picture."""
+
+    boxes: Floats  # (N, 4)
+    scores: Floats  # (N,)
+    gt_boxes: Floats  # (G, 4)
+    gt_ignored: NDArray[np.bool_]  # (G,) neither demanded nor denied
+    side_px: int  # the picture's longer side
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Curve:
+    """Detections of a set in falling order of score, each right or wrong, and the hands to find."""
+
+    scores: Floats
+    right: NDArray[np.bool_]
+    wanted: int
+
+    @property
+    def recall(self) -> NDArray[np.float64]:
+        return np.cumsum(self.right) / max(self.wanted, 1)
+
+    @property
+    def precision(self) -> NDArray[np.float64]:
+        return np.cumsum(self.right) / np.arange(1, len(self.right) + 1)
+
+    def average_precision(self) -> float:
+        """COCO's: the precision envelope sampled at 101 recalls. NaN when there was nothing to find."""
+        if self.wanted == 0:
+            return float("nan")
+        envelope = np.maximum.accumulate(self.precision[::-1])[::-1]
+        at = np.searchsorted(self.recall, np.linspace(0, 1, 101), side="left")
+        return float(np.mean(np.append(envelope, 0.0)[np.minimum(at, len(envelope))]))
+
+    def recall_at(self, score: float) -> float:
+        """Share of hands found with at least this score."""
+        return float(np.sum(self.right & (self.scores >= score)) / max(self.wanted, 1))
+
+
+def curve(pictures: Sequence[Judged], *, iou: float = 0.5, min_side: float = 0.0) -> Curve:
+    """Match detections to ground truth, best score first, each ground truth once.
+
+    Hands smaller than `min_side` of the picture's longer side, and detections
+    as small that match nothing, count neither way.
+    """
+    scores, right, wanted = [], [], 0
+    for picture in pictures:
+        smallest = min_side * picture.side_px
+        ignored = picture.gt_ignored | (_sides(picture.gt_boxes) < smallest)
+        wanted += int((~ignored).sum())
+        for score, verdict in _verdicts(picture, ignored, iou, smallest):
+            scores.append(score)
+            right.append(verdict)
+    order = np.argsort(-np.asarray(scores, np.float32), kind="stable")
+    return Curve(np.asarray(scores, np.float32)[order], np.asarray(right, np.bool_)[order], wanted)
+
+
+def _verdicts(picture: Judged, ignored: NDArray[np.bool_], iou: float, smallest: float) -> list[tuple[float, bool]]:
+    overlap = iou_np(picture.boxes, picture.gt_boxes)
+    free = np.ones(len(picture.gt_boxes), np.bool_)
+    verdicts = []
+    for i in np.argsort(-picture.scores, kind="stable"):
+        best = _best_match(overlap[i], free, ignored, iou)
+        if best is None:
+            if _sides(picture.boxes[i : i + 1])[0] >= smallest:
+                verdicts.append((float(picture.scores[i]), False))
+            continue
+        free[best] = ignored[best]
+        if not ignored[best]:
+            verdicts.append((float(picture.scores[i]), True))
+    return verdicts
+
+
+def _best_match(
+    overlap: Floats, free: NDArray[np.bool_], ignored: NDArray[np.bool_], iou: float
+) -> int | None:
+    """The demanded ground truth with most overlap; failing that, an ignored one; failing that, none."""
+    for candidates in (free & ~ignored, ignored):
+        masked = np.where(candidates & (overlap >= iou), overlap, -1)
+        if len(masked) and masked.max() >= iou:
+            return int(masked.argmax())
+    return None
+
+
+def _sides(boxes: Floats) -> Floats:
+    return np.asarray(np.max(boxes[:, 2:] - boxes[:, :2], axis=1, initial=0), np.float32)
+
+
+def iou_np(first: Floats, second: Floats) -> Floats:
+    """Intersection over union of every pair, `(A, 4), (B, 4) → (A, B)`."""
+    low = np.maximum(first[:, None, :2], second[None, :, :2])
+    high = np.minimum(first[:, None, 2:], second[None, :, 2:])
+    inter = np.prod(np.clip(high - low, 0, None), axis=-1)
+    area = [np.prod(b[:, 2:] - b[:, :2], axis=1) for b in (first, second)]
+    return np.asarray(inter / np.maximum(area[0][:, None] + area[1][None] - inter, 1e-9), np.float32)
