@@ -1,0 +1,42 @@
+"""Read the records of a book without proving them; `verify` does that."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+from handguard.errors import RecordingError, mismatch
+from handguard.evidence.chain import split_line
+from handguard.evidence.schema import Record, check_schema
+from handguard.evidence.store import read_lines, segment_name, segment_numbers
+
+
+def read_records(directory: Path) -> Iterator[Record]:
+    """Every record from genesis on; a torn last line of a segment is left out.
+
+    Raises `RecordingError` for a folder without a recording, a line that cannot
+    be read, and a schema this program does not know.
+    """
+    first = True
+    for number in segment_numbers(directory):
+        path = directory / segment_name(number)
+        for line_number, line in enumerate(read_lines(path), start=1):
+            where = f"{path}:{line_number}"
+            if line.endswith(b"\n"):
+                record = _record(line, where)
+                if first:
+                    check_schema(record, where)
+                first = False
+                yield record
+
+
+def _record(line: bytes, where: str) -> Record:
+    parts = split_line(line)
+    try:
+        if parts is None:
+            raise ValueError("another form of line")
+        record: Record = json.loads(parts[1])
+    except (ValueError, RecursionError) as error:
+        raise RecordingError(mismatch(where, "a record", error)) from error
+    return record
