@@ -64,6 +64,8 @@ class Frame:
     def __post_init__(self) -> None:
         if self.image.ndim != 3 or self.image.shape[2] != 3 or self.image.dtype != np.uint8:
             raise ValueError(f"image must be (H, W, 3) uint8, got {self.image.shape} {self.image.dtype}")
+        if self.image.size == 0:
+            raise ValueError(f"image must have pixels, got {self.image.shape}")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -84,7 +86,8 @@ class Detections:
         if self.boxes_px.shape != (n, 4):
             raise ValueError(f"boxes_px must be ({n}, 4), got {self.boxes_px.shape}")
         if self.scores.shape != (n,) or self.labels.shape != (n,):
-            raise ValueError(f"scores and labels must be ({n},), got {self.scores.shape} and {self.labels.shape}")
+            found = f"{self.scores.shape} and {self.labels.shape}"
+            raise ValueError(f"scores and labels must be ({n},), got {found}")
         if not (np.isfinite(self.boxes_px).all() and np.isfinite(self.scores).all()):
             raise ValueError("detections must be finite")
 

@@ -1,0 +1,177 @@
+"""One tick of the stop path, the same for the live machine and for replay.
+
+    look at the picture      camera_trust    alive, lit?
+    find the hands           detector        the one place where any exception is caught
+    judge the zones          zones           any overlap, swept
+    step the interlock       interlock       the only thing that may turn the output on
+
+`advance` is given everything it may know: the memory of the tick before, what
+the senses say now, a detector and a clock. It writes nothing, and equal
+arguments give an equal decision.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+
+from handguard.ports import Clock, Detector
+from handguard.safety import camera_trust, interlock
+from handguard.safety.zones import ZoneField
+from handguard.types import (
+    Decision,
+    Detections,
+    Event,
+    Frame,
+    Output,
+    StageTimes,
+    StateChanged,
+    Tripped,
+    WarningCleared,
+    WarningRaised,
+    ZoneRole,
+    ZoneStatus,
+)
+
+REPEATED = "repeated frame"
+WRONG_SIZE = "wrong picture size"
+UNRELATED = "detector answered for another frame"
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What a site has decided; constant while the monitor runs."""
+
+    zones: ZoneField
+    interlock: interlock.Limits
+    trust: camera_trust.Limits
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Senses:
+    """Everything that is known at the start of a tick."""
+
+    taken_ns: int  # when the tick began: the frame left the mailbox
+    frame: Frame | None  # None: no new frame came
+    reset_down: bool = False
+    contactor_open: bool | None = None
+    impairments: frozenset[str] = frozenset()
+    faults: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Memory:
+    """What one tick leaves for the next."""
+
+    interlock: interlock.Memory = field(default_factory=interlock.Memory)
+    trust: camera_trust.Memory = field(default_factory=camera_trust.Memory)
+    distrust: frozenset[str] = frozenset()  # of the newest picture
+    seen: Detections | None = None  # hands of the newest judged frame
+    zones: tuple[ZoneStatus, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Sight:
+    """What the newest picture says, and what went wrong while looking."""
+
+    memory: Memory
+    new: Detections | None = None  # None: nothing was judged at this tick
+    failures: frozenset[str] = frozenset()
+    impairments: frozenset[str] = frozenset()
+
+
+def advance(
+    memory: Memory, senses: Senses, detector: Detector, clock: Clock, rules: Rules
+) -> tuple[Memory, Decision]:
+    """Judge one tick. Never raises for what a camera or a detector can do."""
+    sight = _see(memory, senses.frame, detector, rules)
+    detected_ns = clock.now_ns()
+    seen = sight.memory
+    observation = interlock.Observation(
+        now_ns=detected_ns,
+        captured_ns=None if seen.seen is None else seen.seen.captured_ns,
+        intruded=any(zone.intruded for zone in seen.zones if zone.role is ZoneRole.STOP),
+        reset_down=senses.reset_down,
+        contactor_open=senses.contactor_open,
+        impairments=senses.impairments | seen.distrust | sight.impairments,
+        faults=senses.faults | sight.failures,
+    )
+    stepped = interlock.step(memory.interlock, observation, rules.interlock)
+    after = replace(seen, interlock=stepped)
+    return after, _decision(memory, after, senses, sight, detected_ns)
+
+
+def _see(memory: Memory, frame: Frame | None, detector: Detector, rules: Rules) -> _Sight:
+    """Look at a new frame, if there is one, and judge its zones."""
+    if frame is None:
+        return _Sight(memory)
+    if memory.seen is not None and frame.captured_ns <= memory.seen.captured_ns:
+        return _Sight(memory, impairments=frozenset({REPEATED}))
+    if frame.image.shape[:2] != (rules.zones.height_px, rules.zones.width_px):
+        return _Sight(memory, impairments=frozenset({WRONG_SIZE}))
+    trust, distrust = camera_trust.look(memory.trust, frame.image, rules.trust)
+    looked = replace(memory, trust=trust, distrust=distrust)
+    try:
+        hands = detector.detect(frame)
+        zones = rules.zones.judge(hands, memory.seen)
+    except Exception as error:  # noqa: BLE001  whatever a detector does wrong is a fault, never "no hands"
+        return _Sight(looked, failures=frozenset({f"detector {type(error).__name__}"}))
+    if (hands.frame_seq, hands.captured_ns) != (frame.seq, frame.captured_ns):
+        return _Sight(looked, failures=frozenset({UNRELATED}))
+    return _Sight(replace(looked, seen=hands, zones=zones), new=hands)
+
+
+def _decision(before: Memory, after: Memory, senses: Senses, sight: _Sight, judged_ns: int) -> Decision:
+    frame_seq = -1 if senses.frame is None else senses.frame.seq
+    captured_ns = senses.taken_ns if senses.frame is None else senses.frame.captured_ns
+    return Decision(
+        frame_seq=frame_seq,
+        times=StageTimes(captured_ns, senses.taken_ns, judged_ns, judged_ns),
+        detections=sight.new,
+        zones=after.zones,
+        state=after.interlock.state,
+        output=interlock.output_of(after.interlock.state),
+        cause=_cause(after),
+        events=tuple(_events(before, after, frame_seq, judged_ns)),
+    )
+
+
+def _cause(after: Memory) -> str:
+    """The interlock's cause, with the zone that a hand is in."""
+    if after.interlock.cause != "intruded":
+        return after.interlock.cause
+    return f"intruded: {_worst(after.zones).name}"
+
+
+def _worst(zones: tuple[ZoneStatus, ...]) -> ZoneStatus:
+    """The intruded stop zone with the highest score."""
+    stops = [zone for zone in zones if zone.role is ZoneRole.STOP and zone.intruded]
+    return max(stops, key=lambda zone: zone.worst_score)
+
+
+def _events(before: Memory, after: Memory, frame_seq: int, at_ns: int) -> list[Event]:
+    """What changed. Nothing else emits safety events."""
+    events: list[Event] = []
+    was, now = before.interlock.state, after.interlock.state
+    cause = _cause(after)
+    if interlock.output_of(was) is Output.ON and interlock.output_of(now) is Output.OFF:
+        zone = _worst(after.zones) if cause.startswith("intruded") else None
+        name, score = (zone.name, zone.worst_score) if zone else (None, 0.0)
+        events.append(Tripped(at_ns, frame_seq, cause, name, score))
+    if was is not now:
+        events.append(StateChanged(at_ns, frame_seq, was, now, cause))
+    return events + _warnings(before, after, frame_seq, at_ns)
+
+
+def _warnings(before: Memory, after: Memory, frame_seq: int, at_ns: int) -> list[Event]:
+    was = {zone.name for zone in before.zones if zone.intruded}
+    raised: list[Event] = [
+        WarningRaised(at_ns, frame_seq, zone.name, zone.worst_score)
+        for zone in after.zones
+        if zone.intruded and zone.name not in was and zone.role is ZoneRole.WARNING
+    ]
+    cleared: list[Event] = [
+        WarningCleared(at_ns, frame_seq, zone.name)
+        for zone in after.zones
+        if not zone.intruded and zone.name in was and zone.role is ZoneRole.WARNING
+    ]
+    return raised + cleared

@@ -1,0 +1,62 @@
+"""Camera trust: is this picture alive and lit?
+
+An unplugged USB camera can go on returning its last frame for ever, and a lens
+cap gives a perfect, empty, black table. Neither shows a hand. So every picture
+is judged before its hands are: what cannot be trusted is blind.
+
+A sample of every eighth pixel is compared. A real sensor has noise, and two
+equal samples in a row do not happen; files that were denoised or coded hard may
+repeat, so the number of repeats that count as frozen is a setting.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+SAMPLE_STEP_PX = 8
+FROZEN, DARK, BRIGHT = "frozen", "dark", "overexposed"
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """When a picture is no longer believed."""
+
+    frozen_after_repeats: int = 2  # equal samples in a row
+    darkest_mean: float = 12.0  # of 255
+    brightest_mean: float = 243.0
+    exposure_frames: int = 3  # in a row, before bad exposure counts
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Memory:
+    """What is kept of the pictures before."""
+
+    sample: NDArray[np.uint8] | None = None
+    repeats: int = 0
+    dark: int = 0
+    bright: int = 0
+
+
+def look(memory: Memory, image: NDArray[np.uint8], limits: Limits) -> tuple[Memory, frozenset[str]]:
+    """Judge one new picture `(H, W, 3)`; returns the memory for the next and why it cannot be trusted."""
+    sample = np.ascontiguousarray(image[::SAMPLE_STEP_PX, ::SAMPLE_STEP_PX])
+    mean = float(sample.mean())
+    seen = Memory(
+        sample=sample,
+        repeats=memory.repeats + 1 if _equal(sample, memory.sample) else 0,
+        dark=memory.dark + 1 if mean < limits.darkest_mean else 0,
+        bright=memory.bright + 1 if mean > limits.brightest_mean else 0,
+    )
+    reasons = {
+        FROZEN: seen.repeats >= limits.frozen_after_repeats,
+        DARK: seen.dark >= limits.exposure_frames,
+        BRIGHT: seen.bright >= limits.exposure_frames,
+    }
+    return seen, frozenset(name for name, holds in reasons.items() if holds)
+
+
+def _equal(sample: NDArray[np.uint8], earlier: NDArray[np.uint8] | None) -> bool:
+    return earlier is not None and np.array_equal(sample, earlier)
