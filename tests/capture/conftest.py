@@ -155,10 +155,10 @@ def manual_clock() -> ManualClock:
 
 @pytest.fixture
 def read_all() -> Callable[..., list[Frame]]:
-    """Every frame up to `EndOfVideo`; other errors are raised."""
+    """`read_all(source, into=[])`: every frame up to `EndOfVideo`; other errors are raised."""
 
-    def read(source: object) -> list[Frame]:
-        frames = []
+    def read(source: object, into: list[Frame] | None = None) -> list[Frame]:
+        frames = into if into is not None else []
         try:
             while True:
                 frames.append(source.read())  # type: ignore[attr-defined]

@@ -55,9 +55,11 @@ def test_a_file_ends_cleanly_and_the_source_is_released(cards):
     camera = CameraThread(source, box)
     camera.start()
     wait_for(lambda: not camera.is_running)
-    assert camera.finished and box.finished
+    assert camera.finished
+    assert box.finished
     assert [f.seq for f in box.kept] == list(range(7))
-    assert box.failure is None and box.failures_seen == 0
+    assert box.failure is None
+    assert box.failures_seen == 0
     assert source.closed == 1
     assert camera.stop()
 
@@ -74,7 +76,8 @@ def test_a_failing_device_is_named_and_reopened_and_numbering_goes_on(cards):
     with camera:
         reader.take_until(lambda: box.finished)
     assert [f.seq for f in box.kept] == [0, 1, 2, 4, 5, 7, 8]  # a number is missing where nobody looked
-    assert camera.reopened == 2 and box.failures_seen == 2
+    assert camera.reopened == 2
+    assert box.failures_seen == 2
     assert [r.closed for r in rounds] == [1, 1, 1]
 
 

@@ -24,7 +24,8 @@ def test_newest_frame_replaces_the_unread_one_and_is_counted():
     for seq in range(5):
         box.put(frame(seq))
     taken = box.take(0)
-    assert taken is not None and taken.seq == 4
+    assert taken is not None
+    assert taken.seq == 4
     assert box.dropped == 4
 
 
@@ -68,7 +69,8 @@ def test_a_frame_put_before_the_failure_can_still_be_taken():
     box.put(frame(3))
     box.fail(DeviceError("gone"))
     taken = box.take(0)
-    assert taken is not None and taken.seq == 3
+    assert taken is not None
+    assert taken.seq == 3
     assert box.failure is not None
 
 

@@ -1,0 +1,187 @@
+"""A camera on the network: `rtsp://`, `http://` (MJPEG and others), `udp://`.
+
+Frames are stamped when their packet arrives, before it is decoded. What happens
+before that (encoder, camera queue, network) is not seen from here and may be
+hundreds of milliseconds: measure it before a stream may stop a machine.
+
+A reader that was held up finds packets waiting in the socket, and stamping those
+on arrival would make old pictures look fresh. So only a packet that had to be
+waited for is stamped with the time it came. One that was waiting already is
+stamped one period after the frame before it: under a backlog stamps fall behind
+the clock, the frames are seen to be old, and the machine stops.
+
+A stream has no proper end. When the other side closes it, that is a failure.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Generator
+
+import av
+import numpy as np
+from numpy.typing import NDArray
+
+from handguard.capture.clock import MonotonicClock
+from handguard.capture.decoding import PictureDecoder
+from handguard.errors import DeviceError, DeviceMissing, mismatch
+from handguard.ports import Clock
+from handguard.types import Frame, PictureFormat
+
+SCHEMES = ("http", "https", "rtsp", "rtsps", "udp")
+_WAITED_NS = 2_000_000  # fetching a packet that lies ready takes well under 1 ms
+_UNKNOWN_RATE_FPS = 25.0  # libav's own guess for streams without times
+
+_LOW_DELAY = {"fflags": "nobuffer", "flags": "low_delay", "max_delay": "0"}
+_PER_SCHEME = {
+    "rtsp": {"rtsp_transport": "tcp", "reorder_queue_size": "0"},
+    "rtsps": {"rtsp_transport": "tcp", "reorder_queue_size": "0"},
+    "http": {"probesize": "65536", "analyzeduration": "200000"},  # bytes, µs
+    "https": {"probesize": "65536", "analyzeduration": "200000"},
+    "udp": {"overrun_nonfatal": "1"},
+}
+
+
+class NetworkStream:
+    """`FrameSource` over a URL. Passwords in it never reach a message.
+
+    Raises `DeviceMissing` at construction if no picture comes within `open_timeout_s`.
+
+    Synchronization: one thread reads and closes.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        open_timeout_s: float = 5.0,
+        read_timeout_s: float = 1.0,
+        clock: Clock | None = None,
+    ) -> None:
+        self._name = without_password(url)
+        self._clock = clock if clock is not None else MonotonicClock()
+        self._read_timeout_s = read_timeout_s
+        self._stamped_ns = self._clock.now_ns()
+        self._container = _opened(url, self._name, self._clock, open_timeout_s, read_timeout_s)
+        try:
+            self._stream = self._picture_stream()
+            self._decoder = PictureDecoder(self._stream, self._name, "SLICE")
+            self._pictures = self._decoded()
+            self._fps = float(self._stream.average_rate or self._stream.guessed_rate or _UNKNOWN_RATE_FPS)
+            self._period_ns = round(1e9 / self._fps)
+            self._delivered = 0
+            self._closed = False
+            self._format = self._first_format()
+        except BaseException:
+            self._container.close()
+            raise
+
+    @property
+    def name(self) -> str:
+        """The URL without user name and password."""
+        return self._name
+
+    @property
+    def format(self) -> PictureFormat:
+        """Size of the first picture and the rate the stream states (25 if none)."""
+        return self._format
+
+    @property
+    def damaged(self) -> int:
+        """Pictures skipped so far because their data was broken; each leaves a gap in `seq`."""
+        return self._decoder.damaged
+
+    def read(self) -> Frame:
+        """The next picture. Raises `DeviceError` when none comes in time or the stream closes."""
+        if self._closed:
+            raise DeviceError(f"{self.name}: closed")
+        picture = self._next_picture()
+        image = self._checked(self._decoder.bgr(picture))
+        self._delivered += 1
+        return Frame(self._delivered + self.damaged - 1, _arrival_ns(picture), image)
+
+    def close(self) -> None:
+        """Hang up. Safe to call twice."""
+        if not self._closed:
+            self._closed = True
+            self._pictures.close()
+            self._container.close()
+
+    def _next_picture(self) -> av.VideoFrame:
+        try:
+            picture = next(self._pictures, None)
+        except av.error.ExitError as error:
+            raise DeviceError(f"{self.name}: no data for {self._read_timeout_s:g} s") from error
+        except (av.FFmpegError, OSError) as error:
+            raise DeviceError(f"{self.name}: the stream broke off: {error.strerror}") from error
+        if picture is None:
+            raise DeviceError(f"{self.name}: the other side closed the stream")
+        return picture
+
+    def _decoded(self) -> Generator[av.VideoFrame, None, None]:
+        packets = self._container.demux(self._stream)
+        while True:
+            asked_ns = self._clock.now_ns()
+            packet = next(packets, None)
+            if packet is None or packet.size == 0:  # 0: libav's sign for the end
+                return
+            packet.opaque = self._stamp(asked_ns)
+            yield from self._decoder.decode(packet)
+
+    def _stamp(self, asked_ns: int) -> int:
+        """When the packet that was asked for at `asked_ns` came; see the top of this file."""
+        now_ns = self._clock.now_ns()
+        waited = now_ns - asked_ns >= _WAITED_NS
+        self._stamped_ns = now_ns if waited else min(now_ns, self._stamped_ns + self._period_ns)
+        return self._stamped_ns
+
+    def _picture_stream(self) -> av.VideoStream:
+        if not self._container.streams.video:
+            raise DeviceMissing(mismatch(self.name, "a video stream", "none"))
+        return self._container.streams.video[0]
+
+    def _first_format(self) -> PictureFormat:
+        """Decode one picture to learn the size. It is not delivered: it would grow old."""
+        try:
+            height_px, width_px = self._decoder.bgr(self._next_picture()).shape[:2]
+        except DeviceError as error:
+            raise DeviceMissing(f"{error} (before the first picture)") from error
+        return PictureFormat(width_px, height_px, self._fps)
+
+    def _checked(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        expected = (self._format.height_px, self._format.width_px)
+        if image.shape[:2] != expected:
+            raise DeviceError(mismatch(self.name, f"pictures of {expected} pixels", f"{image.shape[:2]}"))
+        return image
+
+
+def scheme_of(url: str) -> str:
+    """What stands before `://`, in small letters."""
+    return url.partition("://")[0].lower()
+
+
+def without_password(url: str) -> str:
+    """The URL fit for messages and records: `rtsp://user:secret@host/x?pwd=1` becomes `rtsp://host/x`.
+
+    Everything up to the last `@` goes, so that a password with a slash in it goes too.
+    """
+    return re.sub(r"^([a-z]+://).*@", r"\1", url.split("?")[0], flags=re.IGNORECASE)
+
+
+def _arrival_ns(picture: av.VideoFrame) -> int:
+    arrival_ns = picture.opaque
+    assert isinstance(arrival_ns, int)  # hung on the packet in `_decoded`
+    return arrival_ns
+
+
+def _opened(
+    url: str, name: str, clock: Clock, open_timeout_s: float, read_timeout_s: float
+) -> av.container.InputContainer:
+    options = _LOW_DELAY | _PER_SCHEME.get(scheme_of(url), {})
+    asked_ns = clock.now_ns()
+    try:
+        return av.open(url, mode="r", options=options, timeout=(open_timeout_s, read_timeout_s))
+    except (av.FFmpegError, OSError) as error:
+        if clock.now_ns() - asked_ns >= open_timeout_s * 1e9:  # libav names this differently per protocol
+            raise DeviceMissing(mismatch(name, "an answer", f"none within {open_timeout_s:g} s")) from error
+        raise DeviceMissing(mismatch(name, "a video stream", error.strerror)) from error

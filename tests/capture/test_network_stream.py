@@ -1,0 +1,215 @@
+"""Against a real HTTP server on the loopback; nothing here is pretended."""
+
+from __future__ import annotations
+
+import itertools
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import cv2
+import numpy as np
+import pytest
+
+from handguard.capture.camera import Backoff, CameraThread
+from handguard.capture.mailbox import Mailbox
+from handguard.capture.network_stream import NetworkStream, without_password
+from handguard.errors import DeviceError, DeviceMissing, EndOfVideo
+
+_LONG_S = 20.0
+
+
+def jpeg(seq: int) -> bytes:
+    return cv2.imencode(".jpg", np.full((64, 96, 3), 20 + 10 * seq % 230, np.uint8))[1].tobytes()
+
+
+class Camera(ThreadingHTTPServer):
+    """An MJPEG camera. `script(send)` decides what a viewer gets and when."""
+
+    daemon_threads = True
+    block_on_close = False
+
+    def __init__(self, script: Callable[[Callable[[bytes], None]], None], port: int = 0) -> None:
+        self.script = script
+        super().__init__(("127.0.0.1", port), _Handler)
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server_address[1]}/video"
+
+
+class _Handler(BaseHTTPRequestHandler):
+    def do_GET(self) -> None:
+        self.send_response(200)
+        self.send_header("Content-Type", "multipart/x-mixed-replace; boundary=frame")
+        self.end_headers()
+        with suppress(OSError):  # the viewer hung up
+            self.server.script(self._send)  # type: ignore[attr-defined]
+
+    def _send(self, data: bytes) -> None:
+        head = b"--frame\r\nContent-Type: image/jpeg\r\nContent-Length: %d\r\n\r\n" % len(data)
+        self.wfile.write(head + data + b"\r\n")
+
+    def log_message(self, format: str, *args: object) -> None:
+        pass
+
+
+@contextmanager
+def serving(script: Callable[[Callable[[bytes], None]], None], port: int = 0) -> Iterator[Camera]:
+    camera = Camera(script, port)
+    thread = threading.Thread(target=camera.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    try:
+        yield camera
+    finally:
+        camera.shutdown()
+        thread.join()
+        camera.server_close()
+
+
+def steady(send: Callable[[bytes], None], frames: int = 2000, period_s: float = 0.03) -> None:
+    for seq in range(frames):
+        send(jpeg(seq))
+        time.sleep(period_s)
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def test_a_stream_is_read_and_stamped_on_the_live_clock():
+    with serving(steady) as camera:
+        source = NetworkStream(camera.url)
+        before_ns = time.monotonic_ns()
+        frames = [source.read() for _ in range(15)]
+        assert (source.format.width_px, source.format.height_px) == (96, 64)
+        assert [f.seq for f in frames] == list(range(15))
+        times_ns = [f.captured_ns for f in frames]
+        assert all(b > a for a, b in itertools.pairwise(times_ns))
+        assert before_ns - 1e9 < times_ns[0]
+        assert times_ns[-1] <= time.monotonic_ns()
+        assert frames[0].image.shape == (64, 96, 3)
+        source.close()
+
+
+def test_frames_that_lay_waiting_are_not_taken_for_fresh_ones():
+    with serving(steady) as camera:
+        source = NetworkStream(camera.url)
+        for _ in range(5):
+            source.read()
+        time.sleep(0.9)  # the reader is held up; pictures pile up in the socket
+        resumed_ns = time.monotonic_ns()
+        age_s = (resumed_ns - source.read().captured_ns) / 1e9
+        source.close()
+    assert age_s > 0.6
+
+
+def test_a_camera_that_dies_in_mid_stream_is_a_failure_not_the_end_of_a_video(read_all):
+    with serving(lambda send: steady(send, frames=8)) as camera:
+        source = NetworkStream(camera.url)
+        with pytest.raises(DeviceError, match=r"127\.0\.0\.1.*(broke off|closed the stream)") as caught:
+            read_all(source)
+        assert not isinstance(caught.value, EndOfVideo)
+        with pytest.raises(DeviceError):
+            source.read()
+        source.close()
+
+
+def test_a_camera_that_falls_silent_is_given_up_after_the_read_time(read_all):
+    def then_silent(send: Callable[[bytes], None]) -> None:
+        steady(send, frames=8)
+        time.sleep(_LONG_S)
+
+    with serving(then_silent) as camera:
+        source = NetworkStream(camera.url, read_timeout_s=0.3)
+        started = time.monotonic()
+        with pytest.raises(DeviceError, match=r"no data for 0\.3 s"):
+            read_all(source)
+        assert time.monotonic() - started < _LONG_S / 2
+        source.close()
+        source.close()
+
+
+def test_a_closed_stream_reads_no_more():
+    with serving(steady) as camera:
+        source = NetworkStream(camera.url)
+        source.close()
+        with pytest.raises(DeviceError, match="closed"):
+            source.read()
+
+
+def test_a_wrong_port_says_connection_refused():
+    url = f"http://127.0.0.1:{free_port()}/video"
+    with pytest.raises(DeviceMissing, match="expected a video stream, found Connection refused") as caught:
+        NetworkStream(url)
+    assert str(caught.value).startswith(url)
+
+
+def test_an_rtsp_address_where_nobody_listens_says_connection_refused():
+    with pytest.raises(DeviceMissing, match="Connection refused"):
+        NetworkStream(f"rtsp://127.0.0.1:{free_port()}/live")
+
+
+def test_a_server_that_accepts_and_says_nothing_is_given_up():
+    with socket.create_server(("127.0.0.1", 0)) as mute:
+        started = time.monotonic()
+        with pytest.raises(DeviceMissing, match=r"expected an answer, found none within 0\.4 s"):
+            NetworkStream(f"rtsp://127.0.0.1:{mute.getsockname()[1]}/live", open_timeout_s=0.4)
+        assert time.monotonic() - started < _LONG_S / 2
+
+
+def test_a_page_that_is_no_video_is_refused():
+    page = b"<html>log in first</html>" * 50
+    refused = pytest.raises(DeviceMissing, match=r"expected a video stream|before the first picture")
+    with serving(lambda send: send(page)) as camera, refused:
+        NetworkStream(camera.url)
+
+
+def test_a_camera_thread_finds_the_camera_again_after_it_restarted():
+    port, box = free_port(), Mailbox()
+    url = f"http://127.0.0.1:{port}/video"
+    with serving(lambda send: steady(send, frames=10), port):
+        source = NetworkStream(url, read_timeout_s=0.5)
+        camera = CameraThread(
+            source, box, reopen=lambda: NetworkStream(url, read_timeout_s=0.5), backoff=Backoff(0.02, 0.1)
+        )
+        camera.start()
+        _wait_for(lambda: box.failure is not None)
+    with serving(steady, port):
+        back_ns = time.monotonic_ns()
+        _wait_for(lambda: (frame := box.take(0.2)) is not None and frame.captured_ns > back_ns)
+    assert camera.reopened >= 1
+    assert camera.stop(_LONG_S)
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("rtsp://admin:se/cret@10.0.0.5:554/live", "rtsp://10.0.0.5:554/live"),
+        ("rtsp://admin:p@ss@10.0.0.5/live", "rtsp://10.0.0.5/live"),
+        ("http://10.0.0.5/video.cgi?user=admin&pwd=888888", "http://10.0.0.5/video.cgi"),
+        ("http://10.0.0.5/video?user=a@b", "http://10.0.0.5/video"),
+        ("http://10.0.0.5:8080/video", "http://10.0.0.5:8080/video"),
+        ("HTTP://u:p@host/", "HTTP://host/"),
+    ],
+)
+def test_passwords_do_not_reach_names(url: str, shown: str):
+    assert without_password(url) == shown
+
+
+def test_passwords_do_not_reach_messages():
+    with pytest.raises(DeviceMissing) as caught:
+        NetworkStream(f"rtsp://admin:hunter2@127.0.0.1:{free_port()}/live")
+    assert "hunter2" not in str(caught.value)
+
+
+def _wait_for(done: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + _LONG_S
+    while not done() and time.monotonic() < deadline:
+        time.sleep(0.005)
+    assert done()
