@@ -1,0 +1,154 @@
+"""The values of the relay keeper: its limits, what it hears, what it does, what it remembers.
+
+Inputs say what happened, actions what must be done about it; `relay.keeper` holds
+the rules between the two. Nothing here has behavior beyond refusing bad limits.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum, auto
+
+from handguard.errors import ConfigError, mismatch
+from handguard.relay.board import Command
+from handguard.relay.wire import Fault, Trait, WirePermit, WireReport
+
+MS = 1_000_000
+NEVER_NS = 1 << 62
+
+
+@dataclass(frozen=True, slots=True)
+class KeeperLimits:
+    """How long trust lasts. Hard bounds: no configuration may loosen them."""
+
+    deadline_ns: int = 100 * MS  # from the moment the permit was judged
+    max_frame_age_ns: int = 250 * MS  # from capture to arrival at the keeper
+    feedback_ns: int = 300 * MS  # the contact must have followed by then (EDM)
+
+    def __post_init__(self) -> None:
+        for name, longest_ms in (("deadline", 1000), ("max_frame_age", 2000), ("feedback", 1000)):
+            found_ns = getattr(self, f"{name}_ns")
+            if not 10 * MS <= found_ns <= longest_ms * MS:
+                expected = f"from 10 to {longest_ms} ms"
+                raise ConfigError(mismatch(f"relay.{name}_ms", expected, f"{found_ns / MS:g}"))
+
+
+@dataclass(frozen=True, slots=True)
+class Woke:
+    """Nothing but time has passed."""
+
+
+@dataclass(frozen=True, slots=True)
+class PermitRead:
+    permit: WirePermit
+
+
+@dataclass(frozen=True, slots=True)
+class PermitUnreadable:
+    """Something came through the pipe that is no permit."""
+
+
+@dataclass(frozen=True, slots=True)
+class PipeClosed:
+    """The monitor is gone; nobody can ever permit again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Terminated:
+    """The operating system asks the keeper to stop."""
+
+
+@dataclass(frozen=True, slots=True)
+class BoardOpened:
+    min_interval_ns: int
+    readback: bool
+
+
+@dataclass(frozen=True, slots=True)
+class BoardFailed:
+    """The port did not open, or a command may not have arrived."""
+
+    fault: Fault
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """The port took the last command."""
+
+
+@dataclass(frozen=True, slots=True)
+class ContactRead:
+    contactor_open: bool | None
+
+
+Input = (
+    Woke | PermitRead | PermitUnreadable | PipeClosed | Terminated
+    | BoardOpened | BoardFailed | Written | ContactRead
+)  # fmt: skip
+
+
+class Action(Enum):
+    """What the process must do, in the order given."""
+
+    WRITE_OFF = auto()
+    WRITE_ON = auto()
+    CLOSE = auto()
+    OPEN = auto()
+    ASK = auto()
+    LOOK = auto()  # read the port; a lost one shows here
+    REPORT = auto()
+    EXIT = auto()
+
+
+@dataclass(frozen=True, slots=True)
+class KeeperState:
+    """What the keeper remembers. The defaults are the state at power-up."""
+
+    output: Command = Command.OFF
+    armed: bool = False  # an OFF permit was seen since the last cause other than one
+    held: Fault = Fault.NONE  # causes remembered until an OFF permit
+    standing: Fault = Fault.RELAY_PORT  # what is wrong right now
+    permit_seq: int = -1
+    frame_seq: int = -1
+    captured_ns: int = -1  # of the newest frame in any sound permit
+    expires_ns: int = -1  # ON ends after this
+    changed_ns: int = 0  # when `output` last changed
+    closing_ns: int | None = None  # when the end of the pipe or SIGTERM came
+    # the board
+    is_open: bool = False
+    told: Command | None = None  # newest command put on the wire of this opening
+    written_ns: int = -1
+    spoke_ns: int = -NEVER_NS  # newest command or question, for the board's rest
+    min_interval_ns: int = 0
+    readback: bool = False
+    retry_ns: int = 0
+    retry_wait_ns: int = 0
+    off_writes: int = 0
+    off_due_ns: int = 0
+    # its answers
+    contactor_open: bool | None = None
+    answered: bool = False  # ever; survives a reopening
+    unanswered: int = 0
+    ask_due_ns: int = 0
+    beat_due_ns: int = 0
+
+    @property
+    def faults(self) -> Fault:
+        """Everything wrong now, and everything still held against an ON."""
+        return self.held | self.standing
+
+
+Step = tuple[KeeperState, tuple[Action, ...]]  # what `keeper.step` answers
+
+
+def report_of(state: KeeperState, now_ns: int, granted: Trait) -> WireReport:
+    """What the monitor is told."""
+    return WireReport(
+        permit_seq=state.permit_seq,
+        command=state.output,
+        written_ns=state.written_ns,
+        sent_ns=now_ns,
+        contactor_open=state.contactor_open,
+        faults=state.faults,
+        traits=granted | (Trait.READBACK if state.answered else Trait.NONE),
+    )

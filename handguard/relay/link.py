@@ -1,0 +1,261 @@
+"""The monitor's end of the pipe to the relay keeper: starts it, feeds it, watches it.
+
+`send` and `report` never wait and never raise, so they may stand in the stop
+path. A thread of its own listens to the keeper. When the keeper dies, or says
+nothing for `silence_ms` although it reports twenty times a second, that thread
+kills what is left of it, opens the port beside any lock and writes OFF itself,
+again and again until the port has taken the whole series or ten seconds are over.
+From then on the link is lost for good: `report` shows why, and only a restart of
+the monitor brings a new keeper.
+
+If the monitor dies instead, the end of the pipe tells the keeper. A child that
+was forked while the link was open would keep the pipe open; start children with
+`spawn`. (The keeper's deadline covers even that.)
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import socket
+import subprocess
+import sys
+import threading
+import time
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+
+from handguard.errors import DeviceError, DeviceMissing, HandguardError
+from handguard.relay.board import BoardSettings, Command
+from handguard.relay.boards import open_board
+from handguard.relay.keeper_process import settings_json
+from handguard.relay.keeper_state import MS, KeeperLimits
+from handguard.relay.lcus import port_notice
+from handguard.relay.wire import (
+    REPORT_SIZE,
+    Trait,
+    WireError,
+    WirePermit,
+    WireReport,
+    decode_report,
+    encode_permit,
+)
+from handguard.types import KeeperReport, Output, Permit
+
+START_LIMIT_S = 15.0  # a new interpreter on a busy machine
+CLOSE_LIMIT_S = 8.0  # above the keeper's own limit for a lost board
+EMERGENCY_LIMIT_S = 10.0
+EMERGENCY_RETRY_S = 0.05
+_ROOT = Path(__file__).parents[2]  # what must be on the keeper's path to import handguard
+_COMMANDS = {Output.OFF: Command.OFF, Output.ON: Command.ON}
+_OUTPUTS = {command: output for output, command in _COMMANDS.items()}
+
+# Faults the link adds to those of `wire.Fault`:
+KEEPER_DEAD = "keeper-dead"  # the process ended
+KEEPER_SILENT = "keeper-silent"  # alive, perhaps, but no report came in time
+KEEPER_GARBLED = "keeper-garbled"  # its report was damaged
+PERMIT_UNSENT = "permit-unsent"  # the pipe did not take a permit
+RELAY_UNREACHED = "relay-unreached"  # an OFF was not taken by the port at the first attempt
+
+
+class KeeperLink:
+    """Implements `ports.PermitLine`. `send`, `report` and `close` belong to one thread.
+
+    Raises `ConfigError` or `DeviceMissing` on construction when the keeper cannot
+    begin; once constructed, the board has been told OFF.
+    """
+
+    def __init__(
+        self,
+        board: BoardSettings,
+        limits: KeeperLimits | None = None,
+        *,
+        silence_ms: int = 500,
+    ) -> None:
+        self._board = replace(board, port=os.path.abspath(board.port))
+        self._silence_ms = silence_ms
+        self._faults: frozenset[str] = frozenset()  # replaced, never changed; written under _lock
+        self._lock = threading.Lock()
+        self._is_closing = False
+        self._off_taken_ns: int | None = None  # by an emergency OFF
+        self._keeper, self._socket = _spawn(self._board, limits or KeeperLimits())
+        self._newest = self._first_report()
+        self._listener = threading.Thread(target=self._listen, name="keeper-link", daemon=True)
+        self._listener.start()
+
+    @property
+    def notices(self) -> tuple[str, ...]:
+        """What a person should know about this relay, in sentences: weak port name, missing rights."""
+        traits = self._newest.traits
+        missing = {
+            "real-time scheduling": Trait.REALTIME not in traits,
+            "locked memory": Trait.LOCKED_MEMORY not in traits,
+        }
+        refused = [f"relay keeper: {what} was not granted" for what, is_so in missing.items() if is_so]
+        notice = port_notice(self._board.port)
+        return (*([notice] if notice else []), *refused)
+
+    @property
+    def readback(self) -> bool:
+        """True once the board has answered a question about its contact."""
+        return Trait.READBACK in self._newest.traits
+
+    @property
+    def keeper_pid(self) -> int:
+        """For the records."""
+        return self._keeper.pid
+
+    def send(self, permit: Permit) -> None:
+        """Hand over a permit without blocking. Never raises; what failed shows in `report`."""
+        command = _COMMANDS[permit.output]
+        wire = WirePermit(permit.seq, permit.frame_seq, permit.captured_ns, permit.judged_ns, command)
+        try:
+            self._socket.send(encode_permit(wire), socket.MSG_DONTWAIT | socket.MSG_NOSIGNAL)
+        except (OSError, WireError):
+            self._add_fault(PERMIT_UNSENT)
+
+    def report(self) -> KeeperReport:
+        """The newest report, without blocking, with the link's own faults added."""
+        newest, off_taken_ns = self._newest, self._off_taken_ns
+        return KeeperReport(
+            permit_seq=newest.permit_seq,
+            output=_OUTPUTS[newest.command] if off_taken_ns is None else Output.OFF,
+            written_ns=newest.written_ns if off_taken_ns is None else off_taken_ns,
+            contactor_open=newest.contactor_open if off_taken_ns is None else None,
+            faults=newest.faults.names | self._faults,
+        )
+
+    def emergency_off(self) -> bool:
+        """Open the port beside any lock and write OFF once. True if the port took it; never raises."""
+        try:
+            board = open_board(self._board, exclusive=False)
+        except HandguardError:
+            return False
+        try:
+            board.write(Command.OFF)
+        except DeviceError:
+            return False
+        finally:
+            board.close()
+        self._off_taken_ns = self._off_taken_ns or time.monotonic_ns()
+        return True
+
+    def close(self) -> None:
+        """End the pipe, wait until the keeper has said OFF and left. Safe to call twice."""
+        if self._is_closing:
+            return
+        self._is_closing = True
+        with suppress(OSError):
+            self._socket.shutdown(socket.SHUT_WR)
+        status = _ended(self._keeper, CLOSE_LIMIT_S)
+        self._listener.join(CLOSE_LIMIT_S + EMERGENCY_LIMIT_S)
+        if status != 0 and self._off_taken_ns is None:
+            self.emergency_off()
+        self._socket.close()
+        if self._keeper.stderr is not None:
+            self._keeper.stderr.close()
+
+    # The listening thread ------------------------------------------------------------------
+
+    def _first_report(self) -> WireReport:
+        """Wait until the keeper has told the board OFF. Raises `DeviceMissing` if it never does."""
+        give_up_s = time.monotonic() + START_LIMIT_S
+        try:
+            while time.monotonic() < give_up_s:
+                self._await_message((give_up_s - time.monotonic()) * 1000)
+                report = self._receive()
+                if report.written_ns >= 0:
+                    return report
+            raise _Lost(RELAY_UNREACHED)
+        except _Lost as lost:
+            said = self._abandoned()
+            found = said or f"relay keeper on {self._board.port}: expected OFF to be written, found {lost}"
+            raise DeviceMissing(found) from None
+
+    def _abandoned(self) -> str:
+        """End a keeper that could not begin; returns what it said."""
+        self._keeper.kill()
+        self._socket.close()
+        _, said = self._keeper.communicate()
+        return said.strip()
+
+    def _listen(self) -> None:
+        try:
+            while True:
+                self._await_message(self._silence_ms)
+                self._newest = self._receive()
+        except _Lost as lost:
+            if not self._is_closing:
+                self._lose(str(lost))
+
+    def _await_message(self, timeout_ms: float) -> None:
+        poll = select.poll()
+        poll.register(self._socket, select.POLLIN)
+        if not poll.poll(timeout_ms):
+            raise _Lost(KEEPER_SILENT)
+
+    def _receive(self) -> WireReport:
+        try:
+            message = self._socket.recv(REPORT_SIZE + 1)
+        except OSError:
+            message = b""
+        if not message:
+            raise _Lost(KEEPER_DEAD)
+        try:
+            return decode_report(message)
+        except WireError:
+            raise _Lost(KEEPER_GARBLED) from None
+
+    def _lose(self, fault: str) -> None:
+        """The keeper cannot be trusted any more: end it, and say OFF in its place."""
+        self._add_fault(fault)
+        self._keeper.kill()
+        self._say_off_repeatedly()
+        self._keeper.wait()
+
+    def _say_off_repeatedly(self) -> None:
+        """OFF three times 100 ms apart, as the keeper would; lost attempts are repeated, bounded."""
+        give_up_ns, taken = time.monotonic_ns() + int(EMERGENCY_LIMIT_S * 1000) * MS, 0
+        while taken < 3 and time.monotonic_ns() < give_up_ns:
+            is_taken = self.emergency_off()
+            taken += is_taken
+            if not is_taken:
+                self._add_fault(RELAY_UNREACHED)
+            time.sleep(2 * EMERGENCY_RETRY_S if is_taken else EMERGENCY_RETRY_S)
+
+    def _add_fault(self, fault: str) -> None:
+        with self._lock:
+            self._faults |= {fault}
+
+
+class _Lost(Exception):
+    """The keeper is gone; the message is the fault to report."""
+
+
+def _spawn(board: BoardSettings, limits: KeeperLimits) -> tuple[subprocess.Popen[str], socket.socket]:
+    """A keeper in its own interpreter and session, so that Ctrl-C and Ctrl-Z do not reach it."""
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    module = "handguard.relay.keeper_process"
+    command = [sys.executable, "-E", "-s", "-m", module, str(theirs.fileno()), settings_json(board, limits)]
+    with theirs:
+        keeper = subprocess.Popen(
+            command,
+            pass_fds=[theirs.fileno()],
+            cwd=_ROOT,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )
+    return keeper, ours
+
+
+def _ended(keeper: subprocess.Popen[str], limit_s: float) -> int:
+    """The exit status, after a kill if it takes too long."""
+    try:
+        return keeper.wait(limit_s)
+    except subprocess.TimeoutExpired:
+        keeper.kill()
+        return keeper.wait()
