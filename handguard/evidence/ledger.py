@@ -157,7 +157,7 @@ class Ledger:
     def _put(self, bodies: list[Record], stamp: Stamp, sign: bool) -> None:
         """Append records and move the chain on only when all of them are in the file."""
         page = _Page(self._link, stamp, self._key)
-        if self._link.seq >= 0 and self._sign_is_due(stamp):
+        if bodies and self._link.seq >= 0 and self._sign_is_due(stamp):
             page.add_head()
         for body in bodies:
             page.add(body)

@@ -138,7 +138,7 @@ class _Reader:
     def _check_place(self, record: Record) -> None:
         """Genesis first and only first; after `close` one head, after that nothing."""
         kind = record.get("kind")
-        if kind not in {known.value for known in Kind}:
+        if kind not in [known.value for known in Kind]:
             self._break(ProblemKind.UNREADABLE, f"unknown kind {kind!r}")
         if (self._link is ROOT) != (kind == Kind.GENESIS.value):
             self._break(ProblemKind.OUT_OF_ORDER, f"{kind} cannot stand here: genesis is first, once")
