@@ -175,7 +175,7 @@ def test_the_process_is_told_to_wake_when_the_permit_expires():
 
 
 def test_the_deadline_counts_from_the_judgement_not_from_the_arrival():
-    bench = Bench().wait(500).permit(OFF).wait(33).permit(ON, age_ms=60, frame_age_ms=80)
+    bench = Bench().wait(500).permit(OFF).wait(90).permit(ON, age_ms=60, frame_age_ms=80)
     assert bench.wait(40).output is ON
     assert bench.wait(0.001).output is OFF
 
@@ -391,7 +391,7 @@ def test_on_waits_for_the_rest_of_the_board_and_is_given_by_a_later_permit():
 
 
 def test_off_never_waits():
-    bench = Bench(RESTING).wait(430).permit(OFF).permit(ON).wait(1).permit(OFF)
+    bench = Bench(RESTING).wait(530).permit(OFF).wait(1).permit(ON).wait(1).permit(OFF)
     assert [word for _, word in bench.words[-2:]] == [Action.WRITE_ON, Action.WRITE_OFF]
     assert bench.words[-1][0] - bench.words[-2][0] == 1 * MS
 
