@@ -104,11 +104,6 @@ class Ledger:
                 mismatch(str(directory), "an empty folder that can be written", error)
             ) from error
 
-    @property
-    def last_seq(self) -> int:
-        """Number of the newest record."""
-        return self._link.seq
-
     def write(self, bodies: Iterable[Record]) -> None:
         """Add records, all or none; a trip among them is signed with them and synced by `upkeep`."""
         bodies = list(bodies)

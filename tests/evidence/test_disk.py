@@ -115,22 +115,34 @@ def test_a_start_on_a_full_disk_is_refused_in_words(small_disk, genesis, key):
         EvidenceWriter.open(small_disk / "run", genesis, key)
 
 
-def test_a_file_size_limit_hit_inside_a_line_leaves_no_half_record(tmp_path, genesis, key, judge):
-    """RLIMIT_FSIZE cuts a write short at an exact byte, as a filling disk does."""
-    old_limit = resource.getrlimit(resource.RLIMIT_FSIZE)
+@pytest.fixture
+def limit_file_size():
+    """Sets RLIMIT_FSIZE of this process: a write is cut short at an exact byte, as by a filling disk."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     old_handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    try:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (20_001, old_limit[1]))
-        with EvidenceWriter.open(tmp_path / "run", genesis, key, QUICK) as writer:
-            record_until(writer, judge, lambda: "evidence-disk" in writer.faults)
-            assert verify(tmp_path / "run").verdict is Verdict.UNCLOSED
-            resource.setrlimit(resource.RLIMIT_FSIZE, old_limit)
-            wait_for(lambda: "evidence-disk" not in writer.faults)
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, old_limit)
-        signal.signal(signal.SIGXFSZ, old_handler)
+    yield lambda size: resource.setrlimit(resource.RLIMIT_FSIZE, (soft if size is None else size, hard))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    signal.signal(signal.SIGXFSZ, old_handler)
+
+
+def test_a_limit_hit_inside_a_line_leaves_no_half_record(tmp_path, limit_file_size, genesis, key, judge):
+    with EvidenceWriter.open(tmp_path / "run", genesis, key, QUICK) as writer:
+        limit_file_size(20_001)
+        record_until(writer, judge, lambda: "evidence-disk" in writer.faults)
+        assert verify(tmp_path / "run").verdict is Verdict.UNCLOSED
+        limit_file_size(None)
+        wait_for(lambda: "evidence-disk" not in writer.faults)
     assert verify(tmp_path / "run").verdict is Verdict.INTACT
     assert any("File too large" in fault["detail"] for fault in faults_in(tmp_path / "run"))
+
+
+def test_an_end_that_cannot_be_written_shows(tmp_path, limit_file_size, genesis, key):
+    writer = EvidenceWriter.open(tmp_path / "run", genesis, key, QUICK)
+    limit_file_size((tmp_path / "run" / "segment-000001.jsonl").stat().st_size)
+    writer.close()
+    limit_file_size(None)
+    assert writer.faults == {"evidence-disk"}
+    assert verify(tmp_path / "run").verdict is Verdict.UNCLOSED
 
 
 def test_a_deleted_folder_is_a_fault_and_the_gap_shows_for_ever(tmp_path, genesis, key, judge):

@@ -5,7 +5,7 @@ import shutil
 from dataclasses import replace
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from handguard.errors import RecordingError
@@ -79,6 +79,7 @@ def test_three_segments_are_one_chain(three_segments, key):
     assert verify(three_segments, key.public).verdict is Verdict.INTACT
 
 
+@pytest.mark.slow
 def test_a_changed_byte_at_any_position_is_found(small_recording):
     """Exhaustive: every byte of a small recording, one bit at a time in turn."""
     path = small_recording / FIRST
@@ -103,6 +104,7 @@ def test_an_end_whose_last_newline_is_gone_does_not_count_as_an_end(small_record
     assert (verification.verdict, verification.torn, verification.closed) == (Verdict.UNCLOSED, True, False)
 
 
+@pytest.mark.slow
 def test_a_recording_cut_at_any_byte_is_unclosed_never_intact_nor_blamed(small_recording):
     """Exhaustive: what a kill or a power cut can leave. Only complete records count."""
     path = small_recording / FIRST
@@ -335,7 +337,6 @@ FIELDS = (
     kind=st.sampled_from([kind.value for kind in Kind]),
     index=st.integers(0, 4),
 )
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_whatever_a_forger_writes_the_verifier_answers(small_recording, changes, kind, index):
     original = lines_of(small_recording)
     bodies = records_of(original)
@@ -352,6 +353,9 @@ def test_a_folder_without_a_recording_is_refused_in_words(tmp_path):
         verify(tmp_path)
     with pytest.raises(RecordingError, match="a folder with a recording"):
         verify(tmp_path / "nothing")
+    (tmp_path / FIRST).mkdir()
+    with pytest.raises(RecordingError, match=rf"{FIRST}: expected a segment that can be read"):
+        verify(tmp_path)
 
 
 def test_reading_gives_every_record_and_names_a_bad_line(small_recording, judge):
