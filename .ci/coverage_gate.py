@@ -15,7 +15,12 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).parents[1]
-GATED = ("handguard/safety/**/*.py", "handguard/pipeline.py", "handguard/relay/keeper.py", "handguard/relay/keeper_state.py")
+GATED = (
+    "handguard/safety/**/*.py",
+    "handguard/pipeline.py",
+    "handguard/relay/keeper.py",
+    "handguard/relay/keeper_state.py",
+)
 
 
 def gated_files() -> list[str]:

@@ -1,0 +1,238 @@
+"""Every setting there is, with its default and its bounds.
+
+Version 1. Names are stable: a later version may add keys, never change or drop one.
+Values are strict (a number in quotes is not a number) and frozen. Four keys have no
+default because nobody can guess them: `version`, `camera.source`, `zones`,
+`relay.driver`.
+
+Bounds written here only keep a value meaningful. Numbers that bear on safety take
+theirs from `safety.limits`, through `hard`: a file may tighten them, never loosen.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Discriminator,
+    Field,
+    PlainValidator,
+    PrivateAttr,
+    Tag,
+    model_validator,
+)
+from pydantic_core import PydanticCustomError
+
+from handguard.config.problems import Origin
+from handguard.safety import limits
+from handguard.types import ZoneRole
+
+MAX_CORNERS = 64
+MAX_ZONES = 16
+DRAWN, TWO_LINES = "<drawn>", "<two lines>"  # tags of the two forms of `zones`
+
+Coordinate = Annotated[float, Field(allow_inf_nan=False, ge=-1e5, le=1e5)]
+Corner = tuple[Coordinate, Coordinate]
+Percent = Annotated[float, Field(gt=0, lt=100)]
+Name = Annotated[str, Field(min_length=1, max_length=40, pattern=r"^[\w.-][\w .-]*$")]
+NoEmptyText = Annotated[str, Field(min_length=1, max_length=1000)]
+
+
+def _source(value: object) -> int | str:
+    if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 64:
+        return value
+    if isinstance(value, str) and value.strip():
+        return int(value) if value.isascii() and value.isdigit() and int(value) < 64 else value
+    raise bad("simulated, a camera number from 0 to 63, a path or a URL")
+
+
+def bad(expected: str, key: str | None = None, found: str | None = None) -> PydanticCustomError:
+    """A refusal in our own words; `key` names a key below the block that refuses."""
+    told = {"expected": expected, "key": key, "found": found}
+    return PydanticCustomError("handguard", "expected {expected}", {k: v for k, v in told.items() if v})
+
+
+def hard(name: str) -> AfterValidator:
+    """Hold a number to the bound of that name in `safety.limits`."""
+
+    def check(value: float) -> float:
+        try:
+            return limits.within(name, value)
+        except ValueError:
+            bound = limits.BOUNDS[name]
+            raise bad(f"{bound.low:g} to {bound.high:g} ({bound.why})") from None
+
+    return AfterValidator(check)
+
+
+Source = Annotated[int | str, PlainValidator(_source)]
+
+
+class Block(BaseModel):
+    """A block of keys: strict, closed, frozen."""
+
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True, validate_default=True)
+
+
+class CameraSettings(Block):
+    """Where pictures come from. Sizes and rate of None are left to the source."""
+
+    source: Source
+    width_px: int | None = Field(None, ge=64, le=16384)
+    height_px: int | None = Field(None, ge=64, le=16384)
+    fps: Annotated[float, hard("camera.fps")] | None = None
+    seed: int = Field(0, ge=0, lt=2**63)  # of the simulated scene
+    max_frame_age_ms: Annotated[int, hard("camera.max_frame_age_ms")] = 100  # older is no picture
+    frozen_after_repeats: Annotated[int, hard("camera.frozen_after_repeats")] = 2  # equal pictures in a row
+
+
+class DetectorSettings(Block):
+    """Which network, and how it runs."""
+
+    model: NoEmptyText | None = None  # name under models/ or a path; None: the one that is shipped
+    backend: Literal["auto", "openvino", "torch-cpu", "torch-cuda"] = "auto"
+    precision: Literal["auto", "float32", "bf16", "fp16"] = "auto"
+    region: Literal["zones", "full"] = "zones"  # look at a crop round the zones, or at everything
+    region_margin: float = Field(0.15, ge=0, le=1)  # of the zones' size, added on every side
+    min_score: Annotated[float, hard("detector.min_score")] | None = None  # None: as the card says
+
+
+def _at_least_three(corners: tuple[Corner, ...]) -> tuple[Corner, ...]:
+    if len(corners) < 3:
+        raise bad("at least three corners")
+    return corners
+
+
+Polygon = Annotated[tuple[Corner, ...], Field(max_length=MAX_CORNERS), AfterValidator(_at_least_three)]
+
+
+class DrawnZone(Block):
+    """A polygon drawn over the picture. Its geometry is checked once the picture's size is known."""
+
+    name: Name
+    role: ZoneRole
+    polygon: Polygon
+    units: Literal["px", "norm"] = "px"  # norm: 0 to 1 from the top left corner
+
+    @model_validator(mode="after")
+    def _norm_stays_in_the_picture(self) -> DrawnZone:
+        outside = [xy for xy in self.polygon if self.units == "norm" and not all(0 <= at <= 1 for at in xy)]
+        if outside:
+            raise bad("corners from 0 to 1 where units is norm", "polygon", str(list(outside[0])))
+        return self
+
+
+class TwoLines(Block):
+    """Two straight lines across the picture; the machine lies where the orientation ends."""
+
+    orientation: Literal["left-right", "right-left", "bottom-top", "top-bottom"]
+    warning_percent: Percent  # how far from the machine's edge of the picture the warning line lies
+    stop_percent: Percent
+
+    @model_validator(mode="after")
+    def _warning_comes_first(self) -> TwoLines:
+        if self.warning_percent <= self.stop_percent:
+            expected = f"more than stop_percent ({self.stop_percent:g})"
+            raise bad(expected, "warning_percent", f"{self.warning_percent:g}")
+        return self
+
+
+def _form(value: object) -> str | None:
+    if isinstance(value, list | tuple):
+        return DRAWN
+    return TWO_LINES if isinstance(value, dict | TwoLines) else None
+
+
+def _tells_zones_apart(zones: tuple[DrawnZone, ...]) -> tuple[DrawnZone, ...]:
+    names = [zone.name for zone in zones]
+    if len(set(names)) < len(names):
+        raise bad("a different name for each zone", found=", ".join(names))
+    if not any(zone.role is ZoneRole.STOP for zone in zones):
+        raise bad("at least one zone with role stop", found="none")
+    return zones
+
+
+Drawn = Annotated[tuple[DrawnZone, ...], Field(max_length=MAX_ZONES), AfterValidator(_tells_zones_apart)]
+Zones = Annotated[Annotated[Drawn, Tag(DRAWN)] | Annotated[TwoLines, Tag(TWO_LINES)], Discriminator(_form)]
+
+
+class InterlockSettings(Block):
+    """When a stopped machine may run again."""
+
+    free_frames: Annotated[int, hard("interlock.free_frames")] = 15  # in a row, before a reset counts
+    fastest_widths_per_s: Annotated[float, hard("interlock.fastest_widths_per_s")] = 5.0  # of a hand
+    restart: Literal["manual", "automatic"] = "manual"
+
+
+class SafetySettings(Block):
+    """How much is refused. strict: nothing simulated at the reset, no automatic restart."""
+
+    profile: Literal["basic", "strict"] = "basic"
+
+
+class RelaySettings(Block):
+    """The board that holds the machine's relay."""
+
+    driver: Literal["simulated", "lcus", "none"]
+    port: NoEmptyText | None = None  # /dev/serial/by-path/…; only for a real board
+    channel: int = Field(1, ge=1, le=16)
+    warning_channel: int | None = Field(None, ge=1, le=16)
+    baud: Literal[1200, 2400, 4800, 9600, 19200, 38400, 57600, 115200] = 9600
+    deadline_ms: Annotated[int, hard("relay.deadline_ms")] = 100  # this long without a fresh permit: OFF
+    query: Literal["auto", "ff", "op5", "none"] = "auto"  # how the board is asked for its contact
+    edm_timeout_ms: Annotated[int, hard("relay.edm_timeout_ms")] = 300  # by then the contact has followed
+
+    @model_validator(mode="after")
+    def _fits_the_board(self) -> RelaySettings:
+        if self.driver == "lcus" and self.port is None:
+            raise bad("the serial port of the board", "port", "nothing")
+        if self.driver != "lcus" and self.port is not None:
+            raise bad(f"no port with driver {self.driver}", "port")
+        if self.warning_channel == self.channel:
+            raise bad(f"another channel than the machine's ({self.channel})", "warning_channel")
+        return self
+
+
+class ResetSettings(Block):
+    """The button that lets the machine run again."""
+
+    input: Literal["simulated", "keyboard", "none"] = "none"
+    after_free_s: Annotated[float, hard("reset.after_free_s")] = 2.0  # simulated: it waits this long
+
+
+class WarningSettings(Block):
+    """What a hand in a warning zone sets off; never the relay of the machine."""
+
+    bell: bool = True
+
+
+class EvidenceSettings(Block):
+    """What is kept, and how soon it is safe on disk."""
+
+    dir: NoEmptyText = "runs"
+    fsync_s: float = Field(1.0, ge=0, le=60)
+
+
+class Settings(Block):
+    """One file of settings, checked. Immutable; equal if every setting is equal."""
+
+    version: Literal[1]
+    camera: CameraSettings
+    detector: DetectorSettings = DetectorSettings()
+    zones: Zones
+    interlock: InterlockSettings = InterlockSettings()
+    safety: SafetySettings = SafetySettings()
+    relay: RelaySettings
+    reset: ResetSettings = ResetSettings()
+    warning: WarningSettings = WarningSettings()
+    evidence: EvidenceSettings = EvidenceSettings()
+
+    _origin: Origin = PrivateAttr(default_factory=lambda: Origin("settings", {}))
+
+    @property
+    def origin(self) -> Origin:
+        """The file this came from, and the line of every key in it."""
+        return self._origin

@@ -1,0 +1,122 @@
+"""What every test may ask for, and how a test may be left out.
+
+A test that cannot run says so in one of three ways, and every one of them is
+listed at the end of the run:
+
+    @pytest.mark.needs_footage("bottle-picking.mp4")   recordings that are not part of the repository
+    @pytest.mark.needs_program("ffprobe")              a program
+    @pytest.mark.needs_module("onnx")                  a Python module
+
+Where CI is set, only data and graphics cards may be absent: any other skip fails,
+whichever way it was asked for, because there set-up should have installed the thing.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import re
+import shutil
+from collections.abc import Callable, Generator
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+settings.register_profile(
+    "house",
+    deadline=None,  # a loaded machine is not a wrong answer
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
+)
+settings.load_profile("house")
+
+ROOT = Path(__file__).parents[1]
+FOOTAGE = Path(os.environ.get("HANDGUARD_FOOTAGE", ROOT.parent / "shared" / "footage"))
+MAY_BE_ABSENT = re.compile(r"footage|data ?set|graphics card|GPU|CUDA", re.IGNORECASE)
+MARKERS = {
+    "needs_footage(*names)": "needs these recordings; skipped where they are absent",
+    "needs_program(name)": "needs a program on the PATH",
+    "needs_module(name)": "needs a Python module",
+    "slow": "takes more than a few seconds",
+}
+
+
+def _footage_missing(*names: str) -> str | None:
+    missing = [name for name in names or ("",) if not (FOOTAGE / name).exists()]
+    return f"footage is absent: {', '.join(str(FOOTAGE / name) for name in missing)}" if missing else None
+
+
+def _program_missing(name: str) -> str | None:
+    return None if shutil.which(name) else f"the program {name} is not installed"
+
+
+def _module_missing(name: str) -> str | None:
+    return None if importlib.util.find_spec(name) else f"the Python module {name} is not installed"
+
+
+NEEDS: dict[str, Callable[..., str | None]] = {
+    "needs_footage": _footage_missing,
+    "needs_program": _program_missing,
+    "needs_module": _module_missing,
+}
+
+
+@pytest.fixture
+def footage() -> Path:
+    """The folder of recordings; the test is skipped where it is absent."""
+    reason = _footage_missing()
+    if reason:
+        pytest.skip(reason)
+    return FOOTAGE
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    for name, meaning in MARKERS.items():
+        config.addinivalue_line("markers", f"{name}: {meaning}")
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    for name, missing in NEEDS.items():
+        for mark in item.iter_markers(name):
+            if reason := missing(*mark.args):
+                pytest.skip(reason)
+
+
+def _reason(report: pytest.TestReport | pytest.CollectReport) -> str:
+    told = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
+    return told.removeprefix("Skipped: ")
+
+
+def _hold_to_account(report: pytest.TestReport | pytest.CollectReport) -> None:
+    """Turn a skip into a failure where the thing it lacks should have been installed."""
+    excused = MAY_BE_ABSENT.search(_reason(report)) or hasattr(report, "wasxfail")
+    if report.skipped and os.environ.get("CI") and not excused:
+        report.longrepr = f"skipped although CI is set: {_reason(report)}"
+        report.outcome = "failed"
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    report = yield
+    _hold_to_account(report)
+    return report
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report(
+    collector: pytest.Collector,
+) -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+    report = yield
+    _hold_to_account(report)
+    return report
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    skipped = terminalreporter.stats.get("skipped", [])
+    if not skipped:
+        return
+    terminalreporter.section("NOT SHOWN HERE: these tests were skipped", sep="!", yellow=True, bold=True)
+    for report in skipped:
+        terminalreporter.line(f"{report.nodeid}: {_reason(report)}", yellow=True)
