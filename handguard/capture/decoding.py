@@ -1,15 +1,16 @@
 """From packets to pictures: what files and network streams have in common.
 
-A damaged picture is never shown. It could hide a hand behind a smear that looks
-like a scene, so it is counted and skipped, and the gap in the numbering tells the
-judge that time has passed unseen.
+A damaged picture is never shown, nor are those drawn from it: all are skipped up
+to the next key frame, since decoders hide the damage behind a smear that looks
+like a scene and could hide a hand. They are counted, and the gap in the numbering
+tells the judge that time has passed unseen.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from typing import cast
+from typing import NamedTuple, cast
 
 import av
 import numpy as np
@@ -25,6 +26,13 @@ UPRIGHT: Orientation = (1, 0, 0, 1)
 _ONE = 1 << 16  # display matrices hold 16.16 fixed point numbers, three to a row
 
 
+class _Tag(NamedTuple):
+    """Hung on a packet; libav hands it back with the picture, whatever the reordering."""
+
+    number: int  # in decoding order
+    arrived_ns: int
+
+
 class PictureDecoder:
     """Decodes one video stream into upright BGR pictures. One thread at a time.
 
@@ -34,34 +42,62 @@ class PictureDecoder:
 
     def __init__(self, stream: av.VideoStream, name: str, threads: str) -> None:
         stream.codec_context.thread_type = threads
-        stream.codec_context.copy_opaque = True  # what is hung on a packet comes back on its picture
+        stream.codec_context.copy_opaque = True
         self._name = name
         self._converter = VideoReformatter()  # kept: making one per picture costs twice the conversion
+        self._fed = 0
         self._damaged = 0
+        self._broken_at: int | None = None  # newest packet known to be bad, until a key frame after it
 
     @property
     def damaged(self) -> int:
-        """Pictures lost because their data was broken."""
+        """Pictures known to be lost because their data, or what they build on, was broken."""
         return self._damaged
 
-    def decode(self, packet: av.Packet[av.VideoStream]) -> Iterator[av.VideoFrame]:
-        """The whole pictures that `packet` completes; none is normal, so are several at the end."""
+    def decode(self, packet: av.Packet[av.VideoStream], arrived_ns: int = 0) -> Iterator[av.VideoFrame]:
+        """The whole pictures that `packet` completes; none is normal, so are several at the end.
+
+        `arrived_ns` comes back through `arrival_ns` with the picture made of this packet.
+        """
+        self._fed += 1
+        packet.opaque = _Tag(self._fed, arrived_ns)
         try:
             pictures = packet.decode()
         except av.error.InvalidDataError:
             self._damaged += 1
+            self._broken_at = self._fed
             return
-        for picture in pictures:
-            if picture.is_corrupt:
-                self._damaged += 1
-            else:
-                yield picture
+        yield from filter(self._is_whole, pictures)
+
+    def _is_whole(self, picture: av.VideoFrame) -> bool:
+        """Whether nothing that the picture is made of was damaged, as far as can be known.
+
+        A key frame ends the trouble only if it was decoded after it: pictures come
+        out in the order of display, and one from before may come out later.
+        """
+        tag = _tag_of(picture)
+        if picture.is_corrupt:
+            self._broken_at = max(self._broken_at or 0, tag.number)
+        elif self._broken_at is not None and picture.key_frame and tag.number > self._broken_at:
+            self._broken_at = None
+        self._damaged += self._broken_at is not None
+        return self._broken_at is None
 
     def bgr(self, picture: av.VideoFrame) -> NDArray[np.uint8]:
         """(H, W, 3) uint8 BGR, upright. Raises `DeviceError` for a turn by an odd angle."""
         converted = self._converter.reformat(picture, format="bgr24", threads=1)
         image = cast("NDArray[np.uint8]", converted.to_ndarray())  # bgr24 is always uint8
         return turned(image, orientation(picture, self._name))
+
+
+def arrival_ns(picture: av.VideoFrame) -> int:
+    """The time given to `decode` with the packet that this picture was made of; 0 if that was lost."""
+    return _tag_of(picture).arrived_ns
+
+
+def _tag_of(picture: av.VideoFrame) -> _Tag:
+    """The packet's tag; a decoder that loses it gets one that mends nothing and is old."""
+    return picture.opaque if isinstance(picture.opaque, _Tag) else _Tag(0, 0)
 
 
 def orientation(picture: av.VideoFrame, name: str) -> Orientation:

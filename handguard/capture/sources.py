@@ -17,6 +17,7 @@ import importlib
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from handguard.capture.camera_device import CameraDevice, CameraWish
 from handguard.capture.network_stream import SCHEMES, NetworkStream, scheme_of, without_password
@@ -46,18 +47,22 @@ def open_source(
 ) -> FrameSource:
     """Open what `spec` names; see the top of this file.
 
-    `fps` is the rate of a folder and the wish to a camera; `size_px` (width,
-    height) is the wish to a camera; `loop` repeats a file or folder for ever
-    (live only); `seed` draws the simulated scene.
+    `fps` and `size_px` (width, height) are wishes to a camera and orders to the
+    simulated scene, `fps` is also the rate of a folder; a file has its own. `loop`
+    repeats a file or folder for ever (live only); `seed` draws the scene.
 
     Raises `ConfigError` for a spec that means nothing, `DeviceMissing` for one
     that names something that is not there.
     """
+    if fps is not None and not 0 < fps < float("inf"):
+        raise ConfigError(mismatch("source rate", "a positive number of frames per second", fps))
+    if spec == "simulated":
+        return _open_simulated(seed, live, fps, size_px, clock)
     if is_device(spec) or is_network(spec):
         if not live:
             raise ConfigError(mismatch("source", "a file or folder for replay", without_password(spec)))
         return _open_device(spec, fps, size_px, clock)
-    open_recording = _recording(spec, fps, seed)
+    open_recording = _recording(spec, fps)
     if not live:
         return open_recording()
     return Paced(open_recording(), clock, reopen=open_recording if loop else None)
@@ -83,10 +88,8 @@ def _open_device(
     return CameraDevice(int(spec) if spec.isdigit() else spec, wish, clock=clock)
 
 
-def _recording(spec: str, fps: float | None, seed: int) -> Callable[[], FrameSource]:
+def _recording(spec: str, fps: float | None) -> Callable[[], FrameSource]:
     """What opens the recording, and can open it again for another round."""
-    if spec == "simulated":
-        return partial(_open_simulated, seed)
     if not spec or "://" in spec:
         raise ConfigError(mismatch("source", ACCEPTED, repr(spec)))
     path = Path(spec).expanduser()
@@ -97,8 +100,16 @@ def _recording(spec: str, fps: float | None, seed: int) -> Callable[[], FrameSou
     return partial(VideoFile, path)
 
 
-def _open_simulated(seed: int) -> FrameSource:
-    """Imported here so that a real camera does not wait for the scene to load."""
+def _open_simulated(
+    seed: int, live: bool, fps: float | None, size_px: tuple[int, int] | None, clock: Clock | None
+) -> FrameSource:
+    """The scene paces itself and keeps its truth, so it is not wrapped.
+
+    Imported here so that a real camera does not wait for it to load.
+    """
     simulated = importlib.import_module("handguard.capture.simulated")
-    source: FrameSource = simulated.SimulatedScene(seed=seed)
+    orders: dict[str, Any] = {} if fps is None else {"fps": fps}
+    if size_px is not None:
+        orders |= {"width_px": size_px[0], "height_px": size_px[1]}
+    source: FrameSource = simulated.SimulatedScene(seed=seed, live=live, clock=clock, **orders)
     return source

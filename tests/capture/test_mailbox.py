@@ -124,4 +124,4 @@ def test_a_waiting_reader_has_the_frame_within_milliseconds():
         taken = box.take(_LONG_S)
         assert taken is not None
         delays_s.append((time.monotonic_ns() - taken.captured_ns) / 1e9)
-    assert sorted(delays_s)[50] < 0.005
+    assert sorted(delays_s)[50] < 0.02

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
+import av
 import cv2
 import numpy as np
 import pytest
@@ -213,3 +214,48 @@ def _wait_for(done: Callable[[], bool]) -> None:
     while not done() and time.monotonic() < deadline:
         time.sleep(0.005)
     assert done()
+
+
+@contextmanager
+def sending_udp(port: int) -> Iterator[None]:
+    """An H.264 camera in MPEG-TS over UDP, 25 frames a second until the block ends."""
+    ended = threading.Event()
+
+    def send() -> None:
+        with av.open(f"udp://127.0.0.1:{port}?pkt_size=1316", "w", format="mpegts") as container:
+            stream = container.add_stream("libx264", rate=25, options={"g": "5", "tune": "zerolatency"})
+            stream.width, stream.height, stream.pix_fmt = 96, 64, "yuv420p"
+            for seq in itertools.count():
+                if ended.wait(0.04):
+                    return
+                picture = np.full((64, 96, 3), seq % 230, np.uint8)
+                container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="bgr24")))
+
+    sender = threading.Thread(target=send)
+    sender.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        sender.join()
+
+
+def test_h264_over_udp_is_read_until_the_sender_stops():
+    port = free_port()
+    with sending_udp(port):
+        source = NetworkStream(f"udp://127.0.0.1:{port}", open_timeout_s=_LONG_S, read_timeout_s=0.5)
+        for _ in range(10):  # what came while opening is old and says so
+            source.read()
+        frames = [source.read() for _ in range(25)]
+        newest_age_s = (time.monotonic_ns() - frames[-1].captured_ns) / 1e9
+    assert (source.format.width_px, source.format.height_px) == (96, 64)
+    assert all(b.captured_ns >= a.captured_ns for a, b in itertools.pairwise(frames))
+    assert newest_age_s < 1.0
+    with pytest.raises(DeviceError, match=r"no data for 0\.5 s"):
+        while_it_lasts(source)
+    source.close()
+
+
+def while_it_lasts(source: NetworkStream) -> None:
+    for _ in range(500):
+        source.read()
