@@ -71,13 +71,14 @@ class KeeperLink:
         board: BoardSettings,
         limits: KeeperLimits | None = None,
         *,
-        silence_ms: int = 500,
+        silence_ms: int = 300,
     ) -> None:
         self._board = replace(board, port=os.path.abspath(board.port))
         self._silence_ms = silence_ms
         self._faults: frozenset[str] = frozenset()  # replaced, never changed; written under _lock
         self._lock = threading.Lock()
         self._is_closing = False
+        self.last_words = ""  # what a keeper that failed left on stderr; filled by `close`
         self._off_taken_ns: int | None = None  # by an emergency OFF
         self._keeper, self._socket = _spawn(self._board, limits or KeeperLimits())
         self._newest = self._first_report()
@@ -153,25 +154,27 @@ class KeeperLink:
         if status != 0 and self._off_taken_ns is None:
             self.emergency_off()
         self._socket.close()
-        if self._keeper.stderr is not None:
-            self._keeper.stderr.close()
+        _, self.last_words = self._keeper.communicate()
 
     # The listening thread ------------------------------------------------------------------
 
     def _first_report(self) -> WireReport:
         """Wait until the keeper has told the board OFF. Raises `DeviceMissing` if it never does."""
-        give_up_s = time.monotonic() + START_LIMIT_S
         try:
-            while time.monotonic() < give_up_s:
-                self._await_message((give_up_s - time.monotonic()) * 1000)
-                report = self._receive()
-                if report.written_ns >= 0:
-                    return report
-            raise _Lost(RELAY_UNREACHED)
+            return self._written_report(time.monotonic() + START_LIMIT_S)
         except _Lost as lost:
             said = self._abandoned()
             found = said or f"relay keeper on {self._board.port}: expected OFF to be written, found {lost}"
             raise DeviceMissing(found) from None
+
+    def _written_report(self, give_up_s: float) -> WireReport:
+        while True:
+            self._await_message(START_LIMIT_S * 1000)
+            report = self._receive()
+            if report.written_ns >= 0:
+                return report
+            if time.monotonic() > give_up_s:
+                raise _Lost(RELAY_UNREACHED)
 
     def _abandoned(self) -> str:
         """End a keeper that could not begin; returns what it said."""
