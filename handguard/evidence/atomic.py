@@ -4,29 +4,36 @@ from __future__ import annotations
 
 import os
 import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 
 def write_atomically(path: Path, data: bytes) -> None:
-    """Put `data` in `path`: under a temporary name first, synced, then renamed over the old file.
+    """Put `data` in `path`, whole or not at all. Raises `OSError`; then the old file is untouched."""
+    with appearing_whole(path) as fresh:
+        fresh.write_bytes(data)
+
+
+@contextmanager
+def appearing_whole(path: Path) -> Iterator[Path]:
+    """A hidden path beside `path` to write to; when the block ends well, it takes the place of `path`.
 
     A reader sees the old file or the new one, never half of either, also after
-    a power cut. Raises `OSError`; then the old file is untouched.
+    a power cut. When the block raises, the new file vanishes and the old one stays.
     """
     fresh = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     try:
-        with fresh.open("xb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
+        yield fresh
+        _sync(fresh, os.O_RDONLY)
         os.replace(fresh, path)
     finally:
         fresh.unlink(missing_ok=True)
-    _sync(path.parent)
+    _sync(path.parent, os.O_RDONLY | os.O_DIRECTORY)
 
 
-def _sync(directory: Path) -> None:
-    fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+def _sync(path: Path, flags: int) -> None:
+    fd = os.open(path, flags)
     try:
         os.fsync(fd)
     finally:
