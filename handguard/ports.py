@@ -101,5 +101,5 @@ class ResetInput(Protocol):
 class EventSink(Protocol):
     """Where decisions go to be remembered. Must return at once and never raise."""
 
-    def record(self, decision: Decision, permit: Permit) -> None:
-        """Queue one decision and the permit it produced."""
+    def record(self, decision: Decision, permit: Permit, report: KeeperReport | None = None) -> None:
+        """Queue one decision, the permit it produced, and what the keeper had said by then."""

@@ -14,9 +14,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-CENTER_VARIANCE = 0.1
-SIZE_VARIANCE = 0.2
-MAX_LOG_RATIO = 4.135  # ln(1000/16): a wild size offset cannot overflow exp()
+from handguard.detection.coding import CENTER_VARIANCE, MAX_LOG_RATIO, SIZE_VARIANCE
 
 
 def to_xyxy(cxcywh: Tensor) -> Tensor:

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from handguard.detection.boxes import CENTER_VARIANCE, MAX_LOG_RATIO, SIZE_VARIANCE
-from handguard.detection.ssd import ScoreKind
+from handguard.detection.coding import CENTER_VARIANCE, MAX_LOG_RATIO, SIZE_VARIANCE
+from handguard.detection.scores import ScoreKind
 
 Floats = NDArray[np.float32]
 
@@ -38,7 +38,9 @@ class Found:
     labels: NDArray[np.int64]  # (N,)
 
 
-def found(class_logits: Floats, box_offsets: Floats, priors: Floats, kind: ScoreKind, limits: Thresholds) -> Found:
+def found(
+    class_logits: Floats, box_offsets: Floats, priors: Floats, kind: ScoreKind, limits: Thresholds
+) -> Found:
     """Decode one picture: logits `(P, C)`, offsets `(P, 4)`, priors `(P, 4)` cxcywh."""
     scores = scores_of(class_logits, kind)
     prior_index, labels = np.nonzero(scores >= limits.min_score)
@@ -67,7 +69,9 @@ def decoded(offsets: Floats, priors: Floats) -> Floats:
     return np.asarray(np.concatenate([center - half, center + half], axis=1), np.float32)
 
 
-def suppressed(boxes: Floats, scores: Floats, groups: NDArray[np.int64], max_overlap: float) -> NDArray[np.int64]:
+def suppressed(
+    boxes: Floats, scores: Floats, groups: NDArray[np.int64], max_overlap: float
+) -> NDArray[np.int64]:
     """Indices that survive greedy suppression within each group, best score first."""
     order = np.argsort(-scores, kind="stable")
     shifted = boxes[order] + (groups[order, None] * 4.0)  # groups lie apart: one pass serves all

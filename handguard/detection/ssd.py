@@ -8,18 +8,12 @@ meaning of the outputs.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from enum import Enum
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-
-class ScoreKind(Enum):
-    """How class logits become scores."""
-
-    SOFTMAX = "softmax"  # the paper: class 0 is background
-    SIGMOID = "sigmoid"  # one independent score per class, no background class
+from handguard.detection.scores import ScoreKind
 
 
 class Raw(NamedTuple):

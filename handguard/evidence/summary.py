@@ -98,6 +98,15 @@ class Summary:
         """Use the source's own counts, where it has them, instead of the gaps in the numbers."""
         self._source = (frames, dropped)
 
+    def count_dropped(self, dropped: int) -> None:
+        """Use the mailbox's count of frames that came but were never judged."""
+        self.count_source(self._frames_seen + dropped, dropped)
+
+    @property
+    def tripped_frames_ns(self) -> list[int]:
+        """Capture time of every frame in which a hand tripped the machine."""
+        return [trip.captured_ns for trip in self._trips if trip.event.zone]
+
     def to_json(self) -> dict[str, Any]:
         """The whole summary as plain values."""
         frames, dropped = self._source or (self._last_frame + 1, self._last_frame + 1 - self._frames_seen)

@@ -40,13 +40,17 @@ def load_coco(annotations: Path, images: Path) -> list[Sample]:
     names = {one["id"]: one["name"] for one in data["categories"]}
     for name in names.values():
         if name not in CATEGORIES:
-            raise DatasetError(mismatch(f"{annotations}: categories", f"{' or '.join(CATEGORIES)}", repr(name)))
+            raise DatasetError(
+                mismatch(f"{annotations}: categories", f"{' or '.join(CATEGORIES)}", repr(name))
+            )
     if not data["images"]:
         raise DatasetError(mismatch(f"{annotations}: images", "at least one picture", "none"))
     by_image: dict[int, list[dict[str, Any]]] = {one["id"]: [] for one in data["images"]}
     for one in data["annotations"]:
         if one["image_id"] not in by_image:
-            raise DatasetError(mismatch(f"{annotations}: annotation {one['id']}", "a known image_id", one["image_id"]))
+            raise DatasetError(
+                mismatch(f"{annotations}: annotation {one['id']}", "a known image_id", one["image_id"])
+            )
         by_image[one["image_id"]].append(one)
     return [_sample(annotations, images, one, by_image[one["id"]], names) for one in data["images"]]
 
@@ -58,7 +62,9 @@ def decode_picture(sample: Sample) -> NDArray[np.uint8]:
     whole = not data.startswith(b"\xff\xd8") or data.rstrip(b"\0").endswith(b"\xff\xd9")
     image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR) if whole else None
     if image is None:
-        raise DatasetError(mismatch(str(sample.path), "a complete picture", f"{len(data)} bytes that do not decode"))
+        raise DatasetError(
+            mismatch(str(sample.path), "a complete picture", f"{len(data)} bytes that do not decode")
+        )
     if image.shape[:2] != (sample.height_px, sample.width_px):
         found = f"{image.shape[1]}x{image.shape[0]}"
         raise DatasetError(mismatch(str(sample.path), f"{sample.width_px}x{sample.height_px} pixels", found))
@@ -81,7 +87,9 @@ def _read_json(path: Path) -> dict[str, Any]:
         raise DatasetError(mismatch(str(path), "JSON", error)) from error
     missing = {"images", "annotations", "categories"} - set(data)
     if missing:
-        raise DatasetError(mismatch(str(path), "images, annotations and categories", f"no {', '.join(sorted(missing))}"))
+        raise DatasetError(
+            mismatch(str(path), "images, annotations and categories", f"no {', '.join(sorted(missing))}")
+        )
     return dict(data)
 
 
@@ -95,7 +103,9 @@ def _sample(
     return Sample(image["id"], path, width, height, image.get("source", "unknown"), boxes, labels)
 
 
-def _xyxy(file: Path, annotation: dict[str, Any], width: int, height: int) -> tuple[float, float, float, float]:
+def _xyxy(
+    file: Path, annotation: dict[str, Any], width: int, height: int
+) -> tuple[float, float, float, float]:
     x, y, w, h = annotation["bbox"]
     inside = x >= -1 and y >= -1 and x + w <= width + 1 and y + h <= height + 1
     if not (w > 0 and h > 0 and inside):

@@ -29,7 +29,8 @@ from torch import Tensor, nn
 
 from handguard.detection.architectures import build
 from handguard.detection.losses import Loss, aligned_loss, multibox_loss
-from handguard.detection.ssd import ScoreKind, Ssd
+from handguard.detection.scores import ScoreKind
+from handguard.detection.ssd import Ssd
 from handguard.errors import HandguardError
 from handguard.training.batches import Batch, Plan, loader
 
@@ -70,11 +71,13 @@ class Progress:
     metrics: dict[str, float] | None = None
 
 
-def train(recipe: Recipe, plan: Plan, out: Path, evaluate: Evaluate, report: Report, init: Ssd | None = None) -> Ssd:
+def train(
+    recipe: Recipe, plan: Plan, out: Path, evaluate: Evaluate, report: Report, init: Ssd | None = None
+) -> Ssd:
     """Run (or continue) the training described by `recipe` and `plan`; returns the averaged network."""
     out.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(plan.seed)
-    model = (init or build(recipe.architecture)).to(recipe.device, memory_format=torch.channels_last)
+    model = _placed(init or build(recipe.architecture), recipe.device)
     average = copy.deepcopy(model).eval().requires_grad_(False)
     optimizer = _optimizer(model, recipe)
     step = _resume(out / CHECKPOINT, model, average, optimizer)
@@ -88,7 +91,9 @@ def train(recipe: Recipe, plan: Plan, out: Path, evaluate: Evaluate, report: Rep
             group["lr"] = recipe.learning_rate * _schedule(step, plan.steps, recipe)
         loss = _losses(model.train(), batch, priors, lossy, recipe.device)
         if not math.isfinite(float(loss.total.detach())):
-            raise HandguardError(f"training: loss at step {step}: expected a finite number, found {float(loss.total.detach())}")
+            raise HandguardError(
+                f"training: loss at step {step}: expected a finite number, found {float(loss.total.detach())}"
+            )
         optimizer.zero_grad(set_to_none=True)
         loss.total.backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(model.parameters(), recipe.max_gradient_norm)
@@ -107,9 +112,12 @@ def train(recipe: Recipe, plan: Plan, out: Path, evaluate: Evaluate, report: Rep
     return average
 
 
-def _losses(
-    model: Ssd, batch: Batch, priors: _PriorsBySide, lossy: Callable[..., Loss], device: str
-) -> Loss:
+def _placed(network: Ssd, device: str) -> Ssd:
+    """On its device, channels last: the order that convolutions run fastest in."""
+    return network.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
+
+
+def _losses(model: Ssd, batch: Batch, priors: _PriorsBySide, lossy: Callable[..., Loss], device: str) -> Loss:
     images = batch.images.to(device, non_blocking=True).float().contiguous(memory_format=torch.channels_last)
     with torch.autocast(torch.device(device).type, torch.bfloat16):
         raw = model(images)
@@ -129,7 +137,10 @@ def _optimizer(model: Ssd, recipe: Recipe) -> torch.optim.Optimizer:
     """AdamW; no decay on biases and normalisation."""
     matrices = [p for p in model.parameters() if p.ndim > 1]
     vectors = [p for p in model.parameters() if p.ndim <= 1]
-    groups = [{"params": matrices, "weight_decay": recipe.weight_decay}, {"params": vectors, "weight_decay": 0.0}]
+    groups = [
+        {"params": matrices, "weight_decay": recipe.weight_decay},
+        {"params": vectors, "weight_decay": 0.0},
+    ]
     return torch.optim.AdamW(groups, lr=recipe.learning_rate)
 
 

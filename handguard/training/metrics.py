@@ -73,7 +73,9 @@ def curve(pictures: Sequence[Judged], *, iou: float = 0.5, min_side: float = 0.0
     return Curve(np.asarray(scores, np.float32)[order], np.asarray(right, np.bool_)[order], wanted)
 
 
-def _verdicts(picture: Judged, ignored: NDArray[np.bool_], iou: float, smallest: float) -> list[tuple[float, bool]]:
+def _verdicts(
+    picture: Judged, ignored: NDArray[np.bool_], iou: float, smallest: float
+) -> list[tuple[float, bool]]:
     overlap = iou_np(picture.boxes, picture.gt_boxes)
     free = np.ones(len(picture.gt_boxes), np.bool_)
     verdicts = []

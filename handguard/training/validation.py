@@ -64,5 +64,3 @@ def summary(results: dict[str, list[Judged]]) -> dict[str, float]:
         for name, pictures in results.items()
         for suffix, smallest in (("", 0.0), ("_near", FAR_SIDE))
     }
-
-

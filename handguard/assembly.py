@@ -1,0 +1,72 @@
+"""From settings to parts: the one place where a configuration becomes a source, a detector and rules.
+
+The live monitor and replay both assemble here, so that neither can run on
+anything the other would not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from handguard.capture.simulated import SimulatedScene
+from handguard.capture.sources import open_source
+from handguard.config import Settings, zones_for
+from handguard.detection.card import DEFAULT
+from handguard.detection.detector import HandDetector, Region, region_round
+from handguard.detection.loading import Choice, load_detector
+from handguard.errors import ConfigError
+from handguard.pipeline import Rules
+from handguard.ports import FrameSource
+from handguard.safety import camera_trust, interlock
+from handguard.safety.zones import ZoneField
+from handguard.types import PictureFormat, Zone
+
+SIMULATED = "simulated"
+_MS = 1_000_000
+_SCENE_SIZE_PX = (1280, 720)
+
+
+def source_of(settings: Settings, *, live: bool) -> FrameSource:
+    """The camera, stream, file, folder or scene that `camera.source` names. Raises `HandguardError`."""
+    camera = settings.camera
+    width_px, height_px = camera.width_px or _SCENE_SIZE_PX[0], camera.height_px or _SCENE_SIZE_PX[1]
+    if camera.source == SIMULATED:
+        return SimulatedScene(camera.seed, width_px, height_px, camera.fps or 30.0, live=live)
+    wish = (width_px, height_px) if camera.width_px and camera.height_px else None
+    return open_source(str(camera.source), live=live, fps=camera.fps, size_px=wish)
+
+
+def rules_of(settings: Settings, picture: PictureFormat) -> Rules:
+    """What the site decided, for pictures of this size. Raises `ConfigError` for zones that do not fit."""
+    zones = zones_for(settings, picture)
+    fastest_px_s = settings.interlock.fastest_widths_per_s * picture.width_px
+    try:
+        field = ZoneField(zones, picture.width_px, picture.height_px, fastest_px_s)
+    except ValueError as error:
+        raise ConfigError(f"{settings.origin.file}: zones: {error}") from error
+    limits = interlock.Limits(
+        max_frame_age_ns=settings.camera.max_frame_age_ms * _MS,
+        edm_timeout_ns=settings.relay.edm_timeout_ms * _MS,
+        free_frames=settings.interlock.free_frames,
+        restart=interlock.Restart(settings.interlock.restart),
+    )
+    trust = camera_trust.Limits(frozen_after_repeats=settings.camera.frozen_after_repeats)
+    return Rules(field, limits, trust)
+
+
+def detector_of(settings: Settings, zones: Sequence[Zone], picture: PictureFormat) -> HandDetector:
+    """The detector, warmed up, looking at the whole picture or at a crop round the zones."""
+    wanted = settings.detector
+    region = Region(0, 0, picture.width_px, picture.height_px)
+    if wanted.region == "zones":
+        corners = [np.array(zone.polygon_px, np.float64) for zone in zones]
+        region = region_round(corners, (picture.width_px, picture.height_px), wanted.region_margin)
+    choice = Choice(
+        model=wanted.model or DEFAULT,
+        backend=wanted.backend,
+        precision=None if wanted.precision == "auto" else wanted.precision,
+        min_score=wanted.min_score,
+    )
+    return load_detector(choice, region)

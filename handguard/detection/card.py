@@ -1,0 +1,108 @@
+"""The model card: what a set of weights is, what it was trained on, and how far it can be trusted.
+
+A model is two files side by side: `NAME.safetensors` holds numbers and
+`NAME.json`, the card, holds everything else. The card names the network that
+the weights fit, the score from which a detection counts, and the hash of the
+weights; a card that does not fit its weights is refused.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from handguard.detection.scores import ScoreKind
+from handguard.errors import ModelError, mismatch
+
+SHIPPED = Path(__file__).parents[2] / "models"
+DEFAULT = "palmnet-s"
+SCHEMA = 1
+
+
+@dataclass(frozen=True, slots=True)
+class OperatingPoint:
+    """From which score a detection counts in operation, and how doubles are merged."""
+
+    min_score: float
+    max_overlap: float = 0.45
+    chosen: str = ""  # how the score was chosen, in words
+
+    def __post_init__(self) -> None:
+        if not (0 < self.min_score < 1 and 0 < self.max_overlap < 1):
+            raise ValueError(f"min_score and max_overlap must lie between 0 and 1, got {self}")
+
+
+@dataclass(frozen=True, slots=True)
+class Card:
+    """See the module. `input_px` is (width, height) as trained and evaluated."""
+
+    name: str
+    architecture: str
+    classes: tuple[str, ...]
+    input_px: tuple[int, int]
+    operating_point: OperatingPoint
+    weights_sha256: str
+    scores: str  # a ScoreKind: how logits become scores
+    any_multiple_of_px: int | None = None  # the network takes any input of such sides; None: only input_px
+    geometry: str = "letterbox"  # decided once for training and deployment: see preprocess.py
+    data: list[dict[str, Any]] = field(default_factory=list)  # source, licence, pictures
+    recipe: dict[str, Any] = field(default_factory=dict)
+    metrics: dict[str, Any] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+    schema: int = SCHEMA
+
+
+@dataclass(frozen=True, slots=True)
+class ModelFiles:
+    """Where the two files of a model lie."""
+
+    weights: Path
+    card: Path
+
+
+def locate(model: str) -> ModelFiles:
+    """The files of a shipped model by name, or of any model by the path of either file; else `ModelError`."""
+    path = Path(model)
+    if path.suffix in {".safetensors", ".json"} or path.parent != Path("."):
+        base = path.with_suffix("") if path.suffix in {".safetensors", ".json"} else path
+    else:
+        base = SHIPPED / model
+    files = ModelFiles(base.with_name(base.name + ".safetensors"), base.with_name(base.name + ".json"))
+    for file in (files.weights, files.card):
+        if not file.is_file():
+            shipped = ", ".join(sorted(one.stem for one in SHIPPED.glob("*.json"))) or "none"
+            expected = f"a file {file} (shipped models: {shipped})"
+            raise ModelError(mismatch(f"model {model}", expected, "no such file"))
+    return files
+
+
+def read_card(files: ModelFiles) -> Card:
+    """The card, checked against the hash of its weights. Raises `ModelError`."""
+    try:
+        data = json.loads(files.card.read_text())
+        point = OperatingPoint(**data.pop("operating_point"))
+        data["classes"], data["input_px"] = tuple(data["classes"]), tuple(data["input_px"])
+        card = Card(operating_point=point, **data)
+        ScoreKind(card.scores)
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise ModelError(mismatch(str(files.card), "a model card", error)) from error
+    if card.schema != SCHEMA:
+        raise ModelError(mismatch(f"{files.card}: schema", str(SCHEMA), card.schema))
+    found = sha256_of(files.weights)
+    if found != card.weights_sha256:
+        raise ModelError(mismatch(f"{files.weights}", f"sha256 {card.weights_sha256} as in its card", found))
+    return card
+
+
+def write_card(card: Card, path: Path) -> None:
+    """Write the card under a temporary name, then rename."""
+    temporary = path.with_suffix(".tmp")
+    temporary.write_text(json.dumps(asdict(card), indent=2) + "\n")
+    temporary.replace(path)
+
+
+def sha256_of(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()

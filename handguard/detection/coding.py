@@ -1,0 +1,7 @@
+"""The numbers of SSD's box coding, shared by its torch form (`boxes`) and its numpy form (`postprocess`)."""
+
+from __future__ import annotations
+
+CENTER_VARIANCE = 0.1  # Liu et al. (2016), the authors' Caffe release
+SIZE_VARIANCE = 0.2
+MAX_LOG_RATIO = 4.135  # ln(1000/16): a wild size offset cannot overflow exp()

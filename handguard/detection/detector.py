@@ -1,0 +1,86 @@
+"""The detector of the stop path: crop, letterbox, network, decode, suppress."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from handguard.detection import preprocess
+from handguard.detection.backends.engine import Engine
+from handguard.detection.card import Card
+from handguard.detection.postprocess import Thresholds, found
+from handguard.detection.scores import ScoreKind
+from handguard.types import Detections, Frame
+
+
+@dataclass(frozen=True, slots=True)
+class Region:
+    """The part of the picture that is looked at, in pixels; x2 and y2 are outside."""
+
+    x1: int
+    y1: int
+    x2: int
+    y2: int
+
+    @property
+    def size_px(self) -> tuple[int, int]:
+        return self.x2 - self.x1, self.y2 - self.y1
+
+
+class HandDetector:
+    """Finds hands in frames of one size. Implements `ports.Detector`; one thread."""
+
+    def __init__(self, card: Card, engine: Engine, thresholds: Thresholds, region: Region) -> None:
+        self._engine, self._thresholds, self._region = engine, thresholds, region
+        self._kind = ScoreKind(card.scores)
+        self.weights_sha256 = card.weights_sha256
+        input_px = (engine.canvas.shape[1], engine.canvas.shape[0])
+        origin = (region.x1, region.y1)
+        self._placement = preprocess.placement_for(region.size_px, input_px, origin)
+        self.description = f"{card.name} {input_px[0]}x{input_px[1]} {engine.description}"
+
+    def detect(self, frame: Frame) -> Detections:
+        """All hands of the region, in pixels of the whole frame; `ValueError` if the network is not finite."""
+        area = self._region
+        crop = frame.image[area.y1 : area.y2, area.x1 : area.x2]
+        preprocess.place(crop, self._placement, self._engine.canvas)
+        logits, offsets = self._engine.infer()
+        if not np.isfinite(logits).all():
+            raise ValueError("the network's scores are not finite")
+        hands = found(logits, offsets, self._engine.priors, self._kind, self._thresholds)
+        boxes = self._placement.to_picture(hands.boxes_norm)
+        return Detections(boxes, hands.scores, hands.labels, frame.seq, frame.captured_ns)
+
+    def warm_up(self, rounds: int = 3) -> None:
+        """Run the network a few times, so that the first real frame is not the slow one."""
+        for _ in range(rounds):
+            self._engine.infer()
+
+
+def region_round(
+    polygons_px: Sequence[NDArray[np.float64]], size_px: tuple[int, int], margin: float
+) -> Region:
+    """The rectangle round all polygons, grown by `margin` of its longer side, inside the picture."""
+    corners = np.concatenate(polygons_px)
+    low, high = corners.min(axis=0), corners.max(axis=0)
+    grow = margin * float(np.max(high - low))
+    x1, y1 = np.floor(np.clip(low - grow, 0, size_px)).astype(int)
+    x2, y2 = np.ceil(np.clip(high + grow, 0, size_px)).astype(int)
+    return Region(int(x1), int(y1), int(x2), int(y2))
+
+
+def fitted_input(
+    size_px: tuple[int, int], card_input_px: tuple[int, int], multiple_px: int
+) -> tuple[int, int]:
+    """The network input that shows a crop largest at about the cost of the card's input.
+
+    For networks that take any multiple of `multiple_px`: a 16:9 picture goes into
+    416x256 instead of 320x320, one third larger for the same arithmetic.
+    """
+    area = card_input_px[0] * card_input_px[1] * 1.06
+    sides = range(2 * multiple_px, 32 * multiple_px + 1, multiple_px)
+    allowed = [(w, h) for w in sides for h in sides if w * h <= area]
+    return max(allowed, key=lambda wh: (min(wh[0] / size_px[0], wh[1] / size_px[1]), -wh[0] * wh[1]))

@@ -1,0 +1,65 @@
+"""Hands in single pictures, to a JSON file."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from handguard.detection.detector import HandDetector, Region
+from handguard.detection.loading import Choice, load_detector
+from handguard.errors import DatasetError, mismatch
+from handguard.types import Frame, HandClass
+
+
+def detect_pictures(
+    paths: Sequence[Path], choice: Choice, out: Path, progress: Callable[[int, int | None], None]
+) -> None:
+    """Write `{model, images: [{file, width_px, height_px, hands: [{box_px, score, label}]}]}`.
+
+    Boxes are x1 y1 x2 y2 in pixels of the original picture. Raises `DatasetError`
+    for a picture that cannot be read; then nothing is written.
+    """
+    detectors: dict[tuple[int, int], HandDetector] = {}
+    results, description = [], ""
+    for done, path in enumerate(paths, 1):
+        image = read_picture(path)
+        size = (image.shape[1], image.shape[0])
+        detector = detectors.get(size) or load_detector(choice, Region(0, 0, *size))
+        detectors[size], description = detector, detector.description
+        results.append(
+            {"file": str(path), "width_px": size[0], "height_px": size[1], "hands": _hands(detector, image)}
+        )
+        progress(done, len(paths))
+    temporary = out.with_name(out.name + ".tmp")
+    temporary.write_text(json.dumps({"model": description, "images": results}, indent=1) + "\n")
+    temporary.replace(out)
+
+
+def read_picture(path: Path) -> NDArray[np.uint8]:
+    """A picture as (H, W, 3) BGR. Raises `DatasetError`."""
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise DatasetError(mismatch(str(path), "a readable picture", error.strerror)) from error
+    image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR) if data else None
+    if image is None:
+        raise DatasetError(mismatch(str(path), "a picture", f"{len(data)} bytes that do not decode"))
+    return np.asarray(image, np.uint8)
+
+
+def _hands(detector: HandDetector, image: NDArray[np.uint8]) -> list[dict[str, Any]]:
+    found = detector.detect(Frame(0, 0, image))
+    return [
+        {
+            "box_px": [round(float(v), 2) for v in box],
+            "score": round(float(score), 4),
+            "label": HandClass(label).title,
+        }
+        for box, score, label in zip(found.boxes_px, found.scores, found.labels.tolist(), strict=True)
+    ]

@@ -1,0 +1,135 @@
+"""The live loop: a frame from the mailbox, a decision, a permit.
+
+    tick     take the newest frame → advance → permit → (only then) evidence, viewers
+
+The loop waits for nothing but the mailbox, and for that no longer than half a
+frame. Writing records, drawing, printing and ringing happen in other threads and
+processes, behind queues that drop. `watch` makes the parts and takes them apart.
+"""
+
+from __future__ import annotations
+
+import gc
+import threading
+from dataclasses import dataclass
+
+from handguard.capture.camera import CameraThread
+from handguard.capture.clock import MonotonicClock
+from handguard.capture.mailbox import Mailbox
+from handguard.desk.feed import FeedWriter
+from handguard.desk.snapshot import Chronicle
+from handguard.evidence.summary import Summary
+from handguard.evidence.writer import EvidenceWriter
+from handguard.pipeline import Memory, Rules, Senses, advance
+from handguard.ports import Detector, EventSink, PermitLine, ResetInput
+from handguard.relay.operator import SimulatedOperator
+from handguard.types import Decision, Frame, KeeperReport, Output, Permit
+
+CAMERA_FAULT = "camera"
+RECOVERABLE = frozenset({"relay-port", "relay-write", "permit-late", "permit-unsent"})  # a reset may follow
+
+
+@dataclass(slots=True)
+class Parts:
+    """Everything the loop needs, already started except the camera."""
+
+    camera: CameraThread
+    mailbox: Mailbox
+    detector: Detector
+    rules: Rules
+    relay: PermitLine
+    reset: ResetInput
+    evidence: EvidenceWriter
+    feed: FeedWriter
+    sinks: tuple[EventSink, ...] = ()  # whoever else must hear of every tick
+    shows_picture: bool = False  # somebody looks at the picture, so it is fed too
+
+
+class Monitor:
+    """Runs the loop. One thread; `stop` may be called from any thread or a signal handler."""
+
+    def __init__(self, parts: Parts, summary: Summary) -> None:
+        self._parts, self._summary = parts, summary
+        self._clock = MonotonicClock()
+        self._memory = Memory()
+        self._chronicle = Chronicle()
+        self._permit_seq = 0
+        self._stopping = threading.Event()
+        self._patience_s = parts.camera.format.period_ns / 2e9
+
+    def stop(self) -> None:
+        """End the loop after the tick that is going on."""
+        self._stopping.set()
+
+    def run(self, duration_s: float | None = None) -> None:
+        """Judge frames until the source ends, `stop` is called or the time is up; then OFF."""
+        parts = self._parts
+        ends_ns = None if duration_s is None else self._clock.now_ns() + round(duration_s * 1e9)
+        gc.collect()
+        gc.freeze()  # what lives now lives until the end; a later collection need not look at it
+        try:
+            parts.camera.start()
+            while not self._stopping.is_set():
+                frame = parts.mailbox.take(self._patience_s)
+                self.tick(frame)
+                if frame is None and parts.mailbox.finished:
+                    break
+                if ends_ns is not None and self._clock.now_ns() >= ends_ns:
+                    break
+        finally:
+            self._say_off()
+            parts.camera.stop()
+            gc.unfreeze()
+
+    def tick(self, frame: Frame | None) -> Decision:
+        """One tick: judge, tell the relay, and only then remember and show."""
+        report = self._parts.relay.report()
+        senses = self._senses(frame, report)
+        self._memory, decision = advance(
+            self._memory, senses, self._parts.detector, self._clock, self._parts.rules
+        )
+        permit = self._permit(decision)
+        if decision.detections is not None or decision.output is Output.OFF:
+            self._parts.relay.send(permit)
+        self._remember(decision, permit, report, frame)
+        return decision
+
+    def _senses(self, frame: Frame | None, report: KeeperReport) -> Senses:
+        parts = self._parts
+        camera = {CAMERA_FAULT} if parts.mailbox.failure is not None else set()
+        return Senses(
+            taken_ns=self._clock.now_ns(),
+            frame=frame,
+            reset_down=parts.reset.down(),
+            contactor_open=report.contactor_open,
+            impairments=frozenset(camera | (report.faults & RECOVERABLE)),
+            faults=report.faults - RECOVERABLE,
+        )
+
+    def _permit(self, decision: Decision) -> Permit:
+        self._permit_seq += 1
+        times = decision.times
+        return Permit(
+            self._permit_seq, decision.frame_seq, times.captured_ns, times.judged_ns, decision.output
+        )
+
+    def _say_off(self) -> None:
+        """The last word to the relay, whatever ended the loop."""
+        now_ns = self._clock.now_ns()
+        self._permit_seq += 1
+        self._parts.relay.send(Permit(self._permit_seq, -1, now_ns, now_ns, Output.OFF))
+
+    def _remember(
+        self, decision: Decision, permit: Permit, report: KeeperReport, frame: Frame | None
+    ) -> None:
+        parts = self._parts
+        parts.evidence.record(decision, permit, report)
+        self._summary.add(decision, permit, report)
+        for sink in parts.sinks:
+            sink.record(decision, permit, report)
+        if isinstance(parts.reset, SimulatedOperator):
+            parts.reset.look(decision.state, decision.times.judged_ns)
+        snapshot = self._chronicle.snapshot(decision, report, parts.mailbox.dropped, parts.evidence.faults)
+        image = frame.image if frame is not None and parts.shows_picture else None
+        if image is not None or not parts.shows_picture:
+            parts.feed.publish(snapshot, image)

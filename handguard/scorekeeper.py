@@ -1,0 +1,65 @@
+"""How a run over the simulated scene compares with what truly happened there.
+
+The scene knows when each hand entered each zone; the decisions say when the
+monitor saw it. This is about timing and logic: drawn hands say nothing about
+how well people's hands are found.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from handguard.capture.scene.truth import Crossing
+from handguard.capture.simulated import SimulatedScene
+from handguard.evidence.summary import percentiles
+from handguard.types import Decision, KeeperReport, Permit, Zone, ZoneRole
+
+GRACE_NS = 100_000_000  # a zone may still be judged this long after the hand has left it
+
+
+class Scorekeeper:
+    """An `EventSink` that notes which zones were intruded when, and asks the scene afterwards."""
+
+    def __init__(self, scene: SimulatedScene, zones: Sequence[Zone]) -> None:
+        self._scene, self._zones = scene, tuple(zones)
+        self._seen: list[tuple[int, frozenset[str]]] = []  # capture time, intruded zones
+
+    def record(self, decision: Decision, permit: Permit, report: KeeperReport | None = None) -> None:
+        if decision.detections is not None:
+            intruded = frozenset(zone.name for zone in decision.zones if zone.intruded)
+            self._seen.append((decision.times.captured_ns, intruded))
+
+    def result(self) -> dict[str, Any]:
+        """Approaches of the scene, and for each kind of zone how many were seen, missed, and how late.
+
+        An approach still under way when the run ended is left out.
+        """
+        if self._scene.started_ns is None or not self._seen:
+            return {"approaches": 0}
+        last_ns = self._seen[-1][0] - self._scene.started_ns
+        approaches = [one for one in self._scene.approaches(self._zones) if one.ends_ns <= last_ns]
+        result: dict[str, Any] = {"approaches": len(approaches)}
+        for role in ZoneRole:
+            crossings = [one for one in (approach.enters(role) for approach in approaches) if one is not None]
+            delays = [self._delay_ms(crossing) for crossing in crossings]
+            seen = [delay for delay in delays if delay is not None]
+            result[role.value] = {
+                "entered": len(crossings),
+                "seen": len(seen),
+                "missed": len(crossings) - len(seen),
+                "delay_ms": percentiles(seen),  # from entering to the capture of the frame that showed it
+            }
+        return result
+
+    def _delay_ms(self, crossing: Crossing) -> float | None:
+        """From the true entering to the frame that first showed the zone intruded; None if none did.
+
+        Negative when the detector's box reached the zone before the true hand did.
+        """
+        started_ns = self._scene.started_ns or 0
+        enters_ns, leaves_ns = started_ns + crossing.enters_ns, started_ns + crossing.leaves_ns
+        for captured_ns, intruded in self._seen:
+            if enters_ns - GRACE_NS <= captured_ns <= leaves_ns + GRACE_NS and crossing.zone in intruded:
+                return (captured_ns - enters_ns) / 1e6
+        return None

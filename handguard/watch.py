@@ -1,0 +1,222 @@
+"""One live run, from settings to summary: makes the parts in order and takes them apart in reverse.
+
+    source → rules → detector → evidence → board, keeper (says OFF) → reset → feed, viewers → camera
+
+What is wrong with the settings or the devices is found before the keeper is
+started, so that nothing has ever been switched on when the message appears.
+"""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from handguard import __version__
+from handguard.assembly import detector_of, rules_of, source_of
+from handguard.capture.camera import CameraThread
+from handguard.capture.mailbox import Mailbox
+from handguard.capture.simulated import SimulatedScene
+from handguard.capture.sources import is_device, is_network
+from handguard.config import Settings, cautions, fingerprint
+from handguard.desk.feed import FeedWriter
+from handguard.evidence.ledger import WritePolicy
+from handguard.evidence.machine import boot_id, machine_id
+from handguard.evidence.schema import Genesis, OperatorAction
+from handguard.evidence.signing import SigningKey
+from handguard.evidence.summary import Summary, percentiles
+from handguard.evidence.writer import EvidenceWriter
+from handguard.monitor import Monitor, Parts
+from handguard.ports import FrameSource, ResetInput
+from handguard.relay.board import BoardSettings
+from handguard.relay.keeper_state import KeeperLimits
+from handguard.relay.keyboard import KeyboardReset
+from handguard.relay.link import KeeperLink
+from handguard.relay.operator import SimulatedOperator
+from handguard.relay.simulated_board import SimulatedBoard
+from handguard.relay.unconnected import NoButton, Unconnected
+from handguard.scorekeeper import Scorekeeper
+from handguard.types import Zone
+
+Say = Callable[[str], None]
+KEY_NAME = "signing-key.pem"
+ROOT = Path(__file__).parents[1]
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What the command line may add to the settings."""
+
+    out: Path | None = None
+    duration_s: float | None = None
+    window: bool = False
+    panel: bool = True
+
+
+def watch(settings: Settings, options: Options, say: Say) -> dict[str, Any]:
+    """Run until the source ends, the time is up or a signal comes; returns the summary that was written.
+
+    Raises `HandguardError` for what is wrong before the start. Main thread only (signals).
+    """
+    out = options.out or Path(settings.evidence.dir) / datetime.now(timezone.utc).strftime("%Y%m%d-%H%M%SZ")
+    for caution in cautions(settings):
+        say(f"CAUTION   {caution}")
+    with ExitStack() as stack:
+        run = _Run(settings, options, out, stack)
+        for line in run.told:
+            say(line)
+        with _stopped_by_signals(run.monitor):
+            run.monitor.run(options.duration_s)
+        run.finish()
+    return run.written()
+
+
+class _Run:
+    """The parts of one run. Whatever was opened is closed by the stack, newest first."""
+
+    def __init__(self, settings: Settings, options: Options, out: Path, stack: ExitStack) -> None:
+        self.settings, self.out = settings, out
+        self.source = source_of(settings, live=True)
+        stack.callback(self.source.close)
+        picture = self.source.format
+        rules = rules_of(settings, picture)
+        zones = rules.zones.zones
+        detector = detector_of(settings, zones, picture)
+        evidence = stack.enter_context(_evidence(settings, out, detector.weights_sha256))
+        evidence.operator(OperatorAction.ARM, detail="start")
+        self.board = _simulated_board(settings, out, stack)
+        self.relay = _relay(settings, self.board, stack)
+        reset = _reset(settings, stack)
+        feed = FeedWriter(picture.width_px, picture.height_px)
+        stack.callback(feed.close)
+        _viewers(settings, options, feed, zones, stack)
+        self.mailbox = Mailbox()
+        camera = CameraThread(self.source, self.mailbox, reopen=_reopening(settings))
+        self.summary = Summary()
+        self.score = Scorekeeper(self.source, zones) if isinstance(self.source, SimulatedScene) else None
+        sinks = (self.score,) if self.score else ()
+        parts = Parts(
+            camera, self.mailbox, detector, rules, self.relay, reset, evidence, feed, sinks, options.window
+        )
+        self.monitor = Monitor(parts, self.summary)
+        self.about = {"source": self.source.name, "detector": detector.description, "evidence": str(out)}
+        self.told = [f"{name:<9} {value}" for name, value in self.about.items()]
+        self.told += [f"notice    {notice}" for notice in self.relay.notices]
+
+    def finish(self) -> None:
+        """Hear the last of relay and board, while they are still there."""
+        self.summary.heard(self.relay.report())
+        self.summary.count_dropped(self.mailbox.dropped)
+
+    def written(self) -> dict[str, Any]:
+        """Write DIR/summary.json; returns what it says."""
+        more: dict[str, Any] = {**self.about, "config_sha256": fingerprint(self.settings)}
+        if self.board is not None:
+            more["board_response_ms"] = percentiles(_at_the_board(self.summary, self.board))
+        if self.score is not None:
+            more["truth"] = self.score.result()
+        self.summary.write(self.out / "summary.json", **more)
+        return {**self.summary.to_json(), **more}
+
+
+def _evidence(settings: Settings, out: Path, model_hash: str) -> EvidenceWriter:
+    key = SigningKey.load_or_create(Path(settings.evidence.dir) / KEY_NAME)
+    genesis = Genesis(machine_id(), __version__, fingerprint(settings), model_hash, boot_id())
+    policy = WritePolicy(sync_every_s=settings.evidence.fsync_s)
+    return EvidenceWriter.open(out / "evidence", genesis, key, policy)
+
+
+def _simulated_board(settings: Settings, out: Path, stack: ExitStack) -> SimulatedBoard | None:
+    if settings.relay.driver != "simulated":
+        return None
+    return stack.enter_context(SimulatedBoard(out / "board", out / "board.jsonl"))
+
+
+def _relay(settings: Settings, board: SimulatedBoard | None, stack: ExitStack) -> KeeperLink | Unconnected:
+    """The keeper, which has said OFF when this returns; or nothing at all."""
+    wanted = settings.relay
+    if wanted.driver == "none":
+        return Unconnected()
+    port = str(board.link) if board else str(wanted.port)
+    limits = KeeperLimits(
+        deadline_ns=wanted.deadline_ms * 1_000_000, feedback_ns=wanted.edm_timeout_ms * 1_000_000
+    )
+    options = {"baud": wanted.baud, "query": wanted.query}
+    link = KeeperLink(BoardSettings("lcus", port, wanted.channel, options), limits)
+    stack.callback(link.close)
+    return link
+
+
+def _reset(settings: Settings, stack: ExitStack) -> ResetInput:
+    kind = settings.reset.input
+    if kind == "keyboard":
+        keyboard = KeyboardReset()
+        stack.callback(keyboard.close)
+        return keyboard
+    return SimulatedOperator(settings.reset.after_free_s) if kind == "simulated" else NoButton()
+
+
+def _reopening(settings: Settings) -> Callable[[], FrameSource] | None:
+    """How a camera or stream is opened again after a failure; what is finite is not."""
+    source = str(settings.camera.source)
+    if is_device(source) or is_network(source):
+        return lambda: source_of(settings, live=True)
+    return None
+
+
+def _viewers(
+    settings: Settings, options: Options, feed: FeedWriter, zones: Sequence[Zone], stack: ExitStack
+) -> None:
+    """Programs of their own that look at the feed. They end when it closes, and nothing waits for them long."""
+    programs = []
+    if options.panel:
+        programs.append(
+            ["handguard.desk.panel", feed.name, *([] if settings.warning.bell else ["--no-bell"])]
+        )
+    if options.window:
+        drawn = json.dumps([[zone.name, zone.role.value, zone.polygon_px] for zone in zones])
+        programs.append(["handguard.desk.window", feed.name, drawn])
+    for program in programs:
+        viewer = subprocess.Popen([sys.executable, "-m", *program], stdin=subprocess.DEVNULL, cwd=ROOT)
+        stack.callback(_ended, viewer)
+
+
+def _ended(viewer: subprocess.Popen[bytes]) -> None:
+    try:
+        viewer.wait(2.0)
+    except subprocess.TimeoutExpired:
+        viewer.kill()
+        viewer.wait()
+
+
+@contextmanager
+def _stopped_by_signals(monitor: Monitor) -> Iterator[None]:
+    """Ctrl-C and SIGTERM end the loop cleanly."""
+
+    def stop(_number: int, _frame: FrameType | None) -> None:
+        monitor.stop()
+
+    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _at_the_board(summary: Summary, board: SimulatedBoard) -> list[float]:
+    """Milliseconds from the capture of each frame that tripped to the OFF bytes in the board's own log."""
+    off_ns = board.off_bytes_ns()
+    times = []
+    for captured_ns in summary.tripped_frames_ns:
+        after = [ns for ns in off_ns if ns >= captured_ns]
+        times += [(after[0] - captured_ns) / 1e6] if after else []
+    return times
