@@ -2,16 +2,32 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from torch import Tensor, nn
+
+Norm = Callable[[int], nn.Module]  # makes a normalisation layer for so many channels
 
 
 def conv_bn(
-    inputs: int, outputs: int, kernel: int, stride: int = 1, *, groups: int = 1, act: nn.Module | None = None
+    inputs: int,
+    outputs: int,
+    kernel: int,
+    stride: int = 1,
+    *,
+    groups: int = 1,
+    act: nn.Module | None = None,
+    padding: int | None = None,
+    norm: Norm = nn.BatchNorm2d,
 ) -> nn.Sequential:
-    """Convolution, batch normalisation, activation (ReLU unless given; `nn.Identity()` for none)."""
+    """Convolution, batch normalisation, activation (ReLU unless given; `nn.Identity()` for none).
+
+    `padding` keeps the size unless given.
+    """
+    pad = kernel // 2 if padding is None else padding
     return nn.Sequential(
-        nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, groups=groups, bias=False),
-        nn.BatchNorm2d(outputs),
+        nn.Conv2d(inputs, outputs, kernel, stride, pad, groups=groups, bias=False),
+        norm(outputs),
         nn.ReLU(inplace=True) if act is None else act,
     )
 
