@@ -75,6 +75,7 @@ class _Sight:
 
     memory: Memory
     new: Detections | None = None  # None: nothing was judged at this tick
+    detected_ns: int | None = None  # when the detector answered; None if it was not asked, or failed
     failures: frozenset[str] = frozenset()
     impairments: frozenset[str] = frozenset()
 
@@ -83,11 +84,12 @@ def advance(
     memory: Memory, senses: Senses, detector: Detector, clock: Clock, rules: Rules
 ) -> tuple[Memory, Decision]:
     """Judge one tick. Never raises for what a camera or a detector can do."""
-    sight = _see(memory, senses.frame, detector, rules)
-    detected_ns = clock.now_ns()
+    sight = _see(memory, senses.frame, detector, clock, rules)
+    judged_ns = clock.now_ns()
     seen = sight.memory
     observation = interlock.Observation(
-        now_ns=detected_ns,
+        now_ns=judged_ns,
+        sensed_ns=senses.taken_ns,
         captured_ns=None if seen.seen is None else seen.seen.captured_ns,
         intruded=any(zone.intruded for zone in seen.zones if zone.role is ZoneRole.STOP),
         reset_down=senses.reset_down,
@@ -97,10 +99,10 @@ def advance(
     )
     stepped = interlock.step(memory.interlock, observation, rules.interlock)
     after = replace(seen, interlock=stepped)
-    return after, _decision(memory, after, senses, sight, detected_ns)
+    return after, _decision(memory, after, senses, sight, judged_ns)
 
 
-def _see(memory: Memory, frame: Frame | None, detector: Detector, rules: Rules) -> _Sight:
+def _see(memory: Memory, frame: Frame | None, detector: Detector, clock: Clock, rules: Rules) -> _Sight:
     """Look at a new frame, if there is one, and judge its zones."""
     if frame is None:
         return _Sight(memory)
@@ -112,20 +114,22 @@ def _see(memory: Memory, frame: Frame | None, detector: Detector, rules: Rules) 
     looked = replace(memory, trust=trust, distrust=distrust)
     try:
         hands = detector.detect(frame)
+        detected_ns = clock.now_ns()
         zones = rules.zones.judge(hands, memory.seen)
     except Exception as error:  # noqa: BLE001  whatever a detector does wrong is a fault, never "no hands"
         return _Sight(looked, failures=frozenset({f"detector {type(error).__name__}"}))
     if (hands.frame_seq, hands.captured_ns) != (frame.seq, frame.captured_ns):
         return _Sight(looked, failures=frozenset({UNRELATED}))
-    return _Sight(replace(looked, seen=hands, zones=zones), new=hands)
+    return _Sight(replace(looked, seen=hands, zones=zones), new=hands, detected_ns=detected_ns)
 
 
 def _decision(before: Memory, after: Memory, senses: Senses, sight: _Sight, judged_ns: int) -> Decision:
     frame_seq = -1 if senses.frame is None else senses.frame.seq
     captured_ns = senses.taken_ns if senses.frame is None else senses.frame.captured_ns
+    detected_ns = judged_ns if sight.detected_ns is None else sight.detected_ns
     return Decision(
         frame_seq=frame_seq,
-        times=StageTimes(captured_ns, senses.taken_ns, judged_ns, judged_ns),
+        times=StageTimes(captured_ns, senses.taken_ns, detected_ns, judged_ns),
         detections=sight.new,
         zones=after.zones,
         state=after.interlock.state,
@@ -137,14 +141,15 @@ def _decision(before: Memory, after: Memory, senses: Senses, sight: _Sight, judg
 
 def _cause(after: Memory) -> str:
     """The interlock's cause, with the zone that a hand is in."""
-    if after.interlock.cause != "intruded":
-        return after.interlock.cause
-    return f"intruded: {_worst(after.zones).name}"
+    zone = _intruder(after)
+    return after.interlock.cause if zone is None else f"{interlock.INTRUDED}: {zone.name}"
 
 
-def _worst(zones: tuple[ZoneStatus, ...]) -> ZoneStatus:
-    """The intruded stop zone with the highest score."""
-    stops = [zone for zone in zones if zone.role is ZoneRole.STOP and zone.intruded]
+def _intruder(after: Memory) -> ZoneStatus | None:
+    """The intruded stop zone with the highest score, if a hand is what the interlock acted on."""
+    if after.interlock.cause != interlock.INTRUDED:
+        return None
+    stops = [zone for zone in after.zones if zone.role is ZoneRole.STOP and zone.intruded]
     return max(stops, key=lambda zone: zone.worst_score)
 
 
@@ -154,7 +159,7 @@ def _events(before: Memory, after: Memory, frame_seq: int, at_ns: int) -> list[E
     was, now = before.interlock.state, after.interlock.state
     cause = _cause(after)
     if interlock.output_of(was) is Output.ON and interlock.output_of(now) is Output.OFF:
-        zone = _worst(after.zones) if cause.startswith("intruded") else None
+        zone = _intruder(after)
         name, score = (zone.name, zone.worst_score) if zone else (None, 0.0)
         events.append(Tripped(at_ns, frame_seq, cause, name, score))
     if was is not now:

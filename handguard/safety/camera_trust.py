@@ -11,6 +11,7 @@ repeat, so the number of repeats that count as frozen is a setting.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,12 +23,21 @@ FROZEN, DARK, BRIGHT = "frozen", "dark", "overexposed"
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """When a picture is no longer believed."""
+    """When a picture is no longer believed. Raises `ValueError` for numbers that switch a test off."""
 
     frozen_after_repeats: int = 2  # equal samples in a row
     darkest_mean: float = 12.0  # of 255
     brightest_mean: float = 243.0
     exposure_frames: int = 3  # in a row, before bad exposure counts
+
+    def __post_init__(self) -> None:
+        for name in ("frozen_after_repeats", "exposure_frames"):
+            found = getattr(self, name)
+            if not 1 <= found < math.inf:
+                raise ValueError(f"{name}: expected a finite number of at least 1, found {found}")
+        if not 0 < self.darkest_mean < self.brightest_mean < 255:
+            found = f"{self.darkest_mean:g} and {self.brightest_mean:g}"
+            raise ValueError(f"expected 0 < darkest_mean < brightest_mean < 255, found {found}")
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -7,14 +7,21 @@ Rule 3. The output is a function of the state. Exactly one state turns it on.
 Rule 4. A tick in which nothing was seen is still a tick, and it is unsafe.
 Rule 5. Reset is a press and a release, both seen while free (ISO 13849-1 asks
         for the falling edge): a button taped down, or held at power-up, never restarts.
+Rule 6. Silence is blindness even if nobody ticked while it lasted: two frames
+        further apart than a frame may be old are not one continuous view.
+Rule 7. Nothing restarts over a contact that has not been seen to open, however
+        soon reset is pressed: a welded one must reach its timeout.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from enum import Enum
 
 from handguard.types import Condition, Output, State
+
+INTRUDED = "intruded"  # the cause of every trip by a hand
 
 _S, _C = State, Condition
 # fmt: off
@@ -41,7 +48,10 @@ class Restart(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """The numbers of the interlock. `limits.py` bounds what a site may choose."""
+    """The numbers of the interlock. `limits.py` bounds what a site may choose.
+
+    Raises `ValueError` for numbers that would switch a rule off.
+    """
 
     max_frame_age_ns: int
     edm_timeout_ns: int
@@ -50,12 +60,22 @@ class Limits:
     reset_longest_ns: int = 3_000_000_000  # longer ones are a stuck or blocked button
     restart: Restart = Restart.MANUAL
 
+    def __post_init__(self) -> None:
+        for name in ("max_frame_age_ns", "edm_timeout_ns", "free_frames", "reset_shortest_ns"):
+            found = getattr(self, name)
+            if not 1 <= found < math.inf:
+                raise ValueError(f"{name}: expected a finite number of at least 1, found {found}")
+        if not self.reset_shortest_ns <= self.reset_longest_ns < math.inf:
+            shortest_ns, found = self.reset_shortest_ns, self.reset_longest_ns
+            raise ValueError(f"reset_longest_ns: expected at least reset_shortest_ns {shortest_ns}, found {found}")
+
 
 @dataclass(frozen=True, slots=True)
 class Observation:
     """All that the interlock may know about the world at one tick."""
 
     now_ns: int
+    sensed_ns: int  # when the button and the contact were read; the frame took time to judge since
     captured_ns: int | None  # capture time of the newest judged frame; None if there is none
     intruded: bool
     reset_down: bool  # raw level of the reset button
@@ -70,7 +90,7 @@ class Memory:
 
     state: State = State.SELF_TEST
     commanded_at_ns: int = 0  # when the output last changed
-    judged_ns: int = -1  # capture time of the last frame counted
+    judged_ns: int | None = None  # capture time of the newest frame counted; None before the first
     free_streak: int = 0
     reset_was_down: bool = True  # a button held down at power-up is not a press
     pressed_at_ns: int | None = None  # when the press that may become a reset began
@@ -98,7 +118,7 @@ def step(memory: Memory, seen: Observation, limits: Limits) -> Memory:
         memory,
         state=state,
         commanded_at_ns=seen.now_ns if changed else memory.commanded_at_ns,
-        judged_ns=memory.judged_ns if seen.captured_ns is None else seen.captured_ns,
+        judged_ns=_newest(memory.judged_ns, seen.captured_ns),
         free_streak=verdict.free_streak,
         reset_was_down=seen.reset_down,
         pressed_at_ns=_press(memory, seen) if verdict.condition is Condition.FREE else None,
@@ -110,57 +130,71 @@ def _classify(memory: Memory, seen: Observation, limits: Limits) -> _Verdict:
     faults = sorted(seen.faults) + ["contactor"] * _contactor_disobeys(memory, seen, limits)
     if faults:
         return _Verdict(Condition.FAULT, f"fault: {', '.join(faults)}", 0)
-    blindness = _blindness(seen, limits)
+    blindness = _blindness(memory, seen, limits)
     if blindness:
         return _Verdict(Condition.BLIND, f"blind: {blindness}", 0)
     if seen.intruded:
-        return _Verdict(Condition.INTRUDED, "intruded", 0)
+        return _Verdict(Condition.INTRUDED, INTRUDED, 0)
     streak = _free_streak(memory, seen, limits)
-    if streak < limits.free_frames and memory.state is not State.RUN:
+    if streak < limits.free_frames:
         # free, but not yet long enough to believe
         return _Verdict(Condition.BLIND, "blind: settling", streak)
-    if limits.restart is Restart.AUTOMATIC:
+    if limits.restart is Restart.AUTOMATIC and memory.state is State.AWAIT_RESET:
         return _Verdict(Condition.RESET, "automatic restart", streak)
     if _released(memory, seen, limits):
         return _Verdict(Condition.RESET, "reset", streak)
     return _Verdict(Condition.FREE, "free", streak)
 
 
-def _blindness(seen: Observation, limits: Limits) -> str | None:
+def _blindness(memory: Memory, seen: Observation, limits: Limits) -> str | None:
     """Why nothing can be said about the field now; None when it can be seen."""
     if seen.impairments:
         return ", ".join(sorted(seen.impairments))
     if seen.captured_ns is None:
         return "no frame"
     age_ns = seen.now_ns - seen.captured_ns
-    if age_ns < 0:
-        return "frame from the future"
-    return "stale frame" if age_ns > limits.max_frame_age_ns else None
+    since_ns = 0 if memory.judged_ns is None else seen.captured_ns - memory.judged_ns
+    told_off = output_of(memory.state) is Output.OFF
+    reasons = {
+        "frame from the future": age_ns < 0,
+        "stale frame": age_ns > limits.max_frame_age_ns,
+        "frame out of order": since_ns < 0,
+        "gap between frames": since_ns > limits.max_frame_age_ns,
+        "contact still closed": told_off and seen.contactor_open is False,
+    }
+    return next((reason for reason, holds in reasons.items() if holds), None)
 
 
 def _free_streak(memory: Memory, seen: Observation, limits: Limits) -> int:
-    is_new = seen.captured_ns is not None and seen.captured_ns > memory.judged_ns
+    is_new = seen.captured_ns != memory.judged_ns  # an older one is blindness, and does not come here
     return min(memory.free_streak + is_new, limits.free_frames)
+
+
+def _newest(judged_ns: int | None, captured_ns: int | None) -> int | None:
+    if judged_ns is None or captured_ns is None:
+        return captured_ns if judged_ns is None else judged_ns
+    return max(judged_ns, captured_ns)
 
 
 def _press(memory: Memory, seen: Observation) -> int | None:
     """When the press that is going on began; None when the button is up, or was down before it counted."""
     if not seen.reset_down:
         return None
-    return memory.pressed_at_ns if memory.reset_was_down else seen.now_ns
+    return memory.pressed_at_ns if memory.reset_was_down else seen.sensed_ns
 
 
 def _released(memory: Memory, seen: Observation, limits: Limits) -> bool:
     if seen.reset_down or memory.pressed_at_ns is None:
         return False
-    held_ns = seen.now_ns - memory.pressed_at_ns
+    held_ns = seen.sensed_ns - memory.pressed_at_ns
     return limits.reset_shortest_ns <= held_ns <= limits.reset_longest_ns
 
 
 def _contactor_disobeys(memory: Memory, seen: Observation, limits: Limits) -> bool:
-    if seen.contactor_open is None:
-        return False
+    """EDM: has the contact not followed the output in time?"""
     told_open = output_of(memory.state) is Output.OFF
-    if seen.contactor_open == told_open:
+    if seen.contactor_open is None or seen.contactor_open == told_open:
         return False
-    return seen.now_ns - memory.commanded_at_ns > limits.edm_timeout_ns
+    if seen.contactor_open and seen.impairments:
+        return False  # whatever impairs us may have dropped it; open is safe, and this tick trips
+    return seen.sensed_ns - memory.commanded_at_ns > limits.edm_timeout_ns

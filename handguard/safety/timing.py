@@ -28,25 +28,34 @@ class ResponseTime:
 
     def __post_init__(self) -> None:
         for name in ("vision_s", "output_s", "stopping_s"):
-            value = getattr(self, name)
-            if not (math.isfinite(value) and value >= 0):
-                raise ValueError(f"{name}: expected a finite time of at least 0, found {value}")
+            _refuse_unreal(name, getattr(self, name))
 
     @property
     def total_s(self) -> float:
         return self.vision_s + self.output_s + self.stopping_s
 
 
+def _refuse_unreal(name: str, value: float) -> None:
+    if not (math.isfinite(value) and value >= 0):
+        raise ValueError(f"{name}: expected a finite number of at least 0, found {value}")
+
+
 def separation_mm(total_s: float, intrusion_mm: float) -> float:
-    """S for a hand that approaches a danger point, at the full hand speed (the cautious form for vision)."""
+    """S for a hand that approaches a danger point, at the full hand speed (the cautious form for vision).
+
+    Raises `ValueError` for a number that is negative or not finite.
+    """
+    _refuse_unreal("total_s", total_s)
+    _refuse_unreal("intrusion_mm", intrusion_mm)
     return max(HAND_SPEED_MM_S * total_s + intrusion_mm, LEAST_MM)
 
 
 def separation_light_curtain_mm(total_s: float, resolution_mm: float) -> float:
     """S for an orthogonal field that resolves up to 40 mm (ISO 13855:2010, 6.2.3.1); for comparison.
 
-    Raises `ValueError` outside that range of resolution.
+    Raises `ValueError` outside that range of resolution, and for a time that is negative or not finite.
     """
+    _refuse_unreal("total_s", total_s)
     if not 14 <= resolution_mm <= 40:
         raise ValueError(f"resolution_mm: expected 14 to 40, found {resolution_mm:g}")
     intrusion_mm = 8 * (resolution_mm - 14)
@@ -57,5 +66,10 @@ def separation_light_curtain_mm(total_s: float, resolution_mm: float) -> float:
 
 
 def longest_response_s(separation: float, intrusion_mm: float) -> float:
-    """The whole time available when the danger is `separation` mm away; not above 0 when none is left."""
+    """The whole time available when the danger is `separation` mm away; not above 0 when none is left.
+
+    Raises `ValueError` for a number that is negative or not finite.
+    """
+    _refuse_unreal("separation", separation)
+    _refuse_unreal("intrusion_mm", intrusion_mm)
     return (separation - intrusion_mm) / HAND_SPEED_MM_S

@@ -3,8 +3,8 @@
 A hand is a box, and any overlap of its box with the polygon counts; touching
 counts. So does what the box swept since the last frame, because a hand at
 2 m/s moves 67 mm between two frames of a 30 Hz camera and must not tunnel through a
-narrow zone. Which earlier box belongs to which hand is not guessed: every pair
-that a hand could have travelled is swept.
+narrow zone. Which earlier box belongs to which hand is not guessed: every pair of
+boxes with a gap that a hand could have crossed in the time between is swept.
 
 The verdict is monotone: one more detection, a larger box or a higher score
 never makes any zone safer. Property tests hold this.
@@ -13,8 +13,7 @@ never makes any zone safer. Property tests hold this.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import shapely
@@ -24,9 +23,10 @@ from handguard.types import Detections, Zone, ZoneRole, ZoneStatus
 
 BOX_MARGIN_PX = 1.0  # a box without area is still a hand, and a box that touches a zone is in it
 OUTSIDE_TOLERANCE_PX = 1.0  # a corner this far off the picture is rounding, further is a mistake
-LONGEST_SWEEP_S = 0.5  # after a longer silence the pair says nothing, and the interlock is blind anyway
+LONGEST_SWEEP_S = 0.5  # twice the longest gap between frames that the interlock can be set to bear
 
-Boxes = NDArray[np.float64]
+Boxes = NDArray[np.float64]  # (N, 4) x1 y1 x2 y2, corners in order
+Polygons = NDArray[np.object_]  # of shapely geometries, one for each box or move
 
 
 def checked(zone: Zone, width_px: int, height_px: int) -> Zone:
@@ -57,14 +57,17 @@ def _inside(value: float, size: int) -> bool:
 class ZoneField:
     """All zones of one camera, checked, with at least one stop zone.
 
-    `fastest_px_s` is how fast a hand may move over the picture: pairs of boxes
-    further apart than that between two frames are two hands. Raises `ValueError`.
+    `fastest_px_s` is how fast a hand may move over the picture: boxes with a wider
+    gap between them than that allows from one frame to the next are two hands.
+    Raises `ValueError`. Synchronization: one thread at a time (the prepared
+    polygons fill their indexes when first asked).
     """
 
     zones: tuple[Zone, ...]
     width_px: int
     height_px: int
     fastest_px_s: float
+    _polygons: tuple[shapely.Polygon, ...] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         names = [zone.name for zone in self.zones]
@@ -74,45 +77,49 @@ class ZoneField:
             raise ValueError("expected at least one stop zone, found none")
         if not 0 < self.fastest_px_s < math.inf:
             raise ValueError(f"expected a positive speed, found {self.fastest_px_s}")
-        for zone in self.zones:
-            checked(zone, self.width_px, self.height_px)
+        checked_zones = [checked(zone, self.width_px, self.height_px) for zone in self.zones]
+        object.__setattr__(self, "_polygons", tuple(_prepared(zone) for zone in checked_zones))
 
     def judge(self, current: Detections, previous: Detections | None) -> tuple[ZoneStatus, ...]:
         """The status of every zone, in the order of `zones`. `previous` are the hands of the frame before."""
-        now = _padded(current.boxes_px)
-        before = _padded(previous.boxes_px) if previous is not None else now[:0]
-        elapsed_s = (current.captured_ns - previous.captured_ns) / 1e9 if previous is not None else 0.0
-        pairs = self._pairs(before, now, elapsed_s)
-        hulls = [_hull(before[i], now[j]) for i, j in pairs]
-        return tuple(self._status(zone, current, before, now, pairs, hulls, elapsed_s) for zone in self.zones)
+        motion = _motion(current, previous, self.fastest_px_s)
+        return tuple(
+            _status(zone, polygon, current.scores, motion)
+            for zone, polygon in zip(self.zones, self._polygons, strict=True)
+        )
 
-    def _pairs(self, before: Boxes, now: Boxes, elapsed_s: float) -> list[tuple[int, int]]:
-        """(earlier, current) indices of boxes that one hand could have been at, one after the other."""
-        if not 0 < elapsed_s <= LONGEST_SWEEP_S or len(before) == 0 or len(now) == 0:
-            return []
-        centers = [(boxes[:, :2] + boxes[:, 2:]) / 2 for boxes in (before, now)]
-        distance = np.linalg.norm(centers[0][:, None] - centers[1][None], axis=2)
-        return [(int(i), int(j)) for i, j in np.argwhere(distance <= self.fastest_px_s * elapsed_s)]
 
-    def _status(
-        self,
-        zone: Zone,
-        current: Detections,
-        before: Boxes,
-        now: Boxes,
-        pairs: Sequence[tuple[int, int]],
-        hulls: Sequence[shapely.Geometry],
-        elapsed_s: float,
-    ) -> ZoneStatus:
-        polygon = shapely.Polygon(zone.polygon_px)
-        inside = {j for j, box in enumerate(now) if polygon.intersects(shapely.box(*box))}
-        inside |= {j for (_, j), hull in zip(pairs, hulls, strict=True) if polygon.intersects(hull)}
-        if inside:
-            worst = max(float(current.scores[j]) for j in inside)
-            return ZoneStatus(zone.name, zone.role, True, worst, 0.0)
-        times = [_time_to(polygon, before[i], now[j], elapsed_s) for i, j in pairs]
-        arriving = [time for time in times if time is not None]
-        return ZoneStatus(zone.name, zone.role, False, 0.0, min(arriving, default=None))
+def _prepared(zone: Zone) -> shapely.Polygon:
+    polygon = shapely.Polygon(zone.polygon_px)
+    shapely.prepare(polygon)
+    return polygon
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Motion:
+    """Where the hands are, and every move from an earlier box that could have brought them there."""
+
+    now: Polygons  # (N,)
+    before: Polygons  # (M,)
+    arrived: NDArray[np.intp]  # (P,) index into `now`
+    started: NDArray[np.intp]  # (P,) index into `before`
+    swept: Polygons  # (P,) all that a box passed over on its way
+    elapsed_s: float
+
+
+def _motion(current: Detections, previous: Detections | None, fastest_px_s: float) -> _Motion:
+    now = _padded(current.boxes_px)
+    elapsed_s = 0.0 if previous is None else (current.captured_ns - previous.captured_ns) / 1e9
+    is_swept = previous is not None and 0 < elapsed_s <= LONGEST_SWEEP_S
+    before = _padded(previous.boxes_px) if previous is not None and is_swept else now[:0]
+    started, arrived = np.nonzero(_gaps(before, now) <= fastest_px_s * elapsed_s)
+    corners = np.concatenate([_corners(before)[started], _corners(now)[arrived]], axis=1)
+    swept = np.asarray(shapely.convex_hull(shapely.multipoints(corners)))
+    return _Motion(_rectangles(now), _rectangles(before), arrived, started, swept, elapsed_s)
+
+
+def _rectangles(boxes: Boxes) -> Polygons:
+    return np.asarray(shapely.box(boxes[:, 0], boxes[:, 1], boxes[:, 2], boxes[:, 3]))
 
 
 def _padded(boxes_px: NDArray[np.float32]) -> Boxes:
@@ -123,13 +130,34 @@ def _padded(boxes_px: NDArray[np.float32]) -> Boxes:
     return np.concatenate([low, high], axis=1)
 
 
-def _hull(before: Boxes, now: Boxes) -> shapely.Geometry:
-    """Everything a box passed over on its way from one place to the other."""
-    return shapely.union(shapely.box(*before), shapely.box(*now)).convex_hull
+def _gaps(before: Boxes, now: Boxes) -> NDArray[np.float64]:
+    """Shortest way (M, N) from anywhere in an earlier box to anywhere in a current one; 0 if they touch.
+
+    Unlike a distance of centers it never grows when a box does.
+    """
+    low = np.maximum(before[:, None, :2], now[None, :, :2])
+    high = np.minimum(before[:, None, 2:], now[None, :, 2:])
+    apart = np.maximum(low - high, 0)
+    gaps: NDArray[np.float64] = np.hypot(apart[..., 0], apart[..., 1])
+    return gaps
 
 
-def _time_to(polygon: shapely.Polygon, before: Boxes, now: Boxes, elapsed_s: float) -> float | None:
-    """Seconds until a box arrives at the speed it came closer with; None if it did not come closer."""
-    distance, earlier = (polygon.distance(shapely.box(*box)) for box in (now, before))
-    closing_px_s = (earlier - distance) / elapsed_s
-    return distance / closing_px_s if closing_px_s > 0 else None
+def _corners(boxes: Boxes) -> NDArray[np.float64]:
+    """The four corners (N, 4, 2) of each box."""
+    return boxes[:, [0, 1, 2, 1, 2, 3, 0, 3]].reshape(-1, 4, 2)
+
+
+def _status(zone: Zone, polygon: shapely.Polygon, scores: NDArray[np.float32], motion: _Motion) -> ZoneStatus:
+    inside = shapely.intersects(polygon, motion.now)
+    inside[motion.arrived[shapely.intersects(polygon, motion.swept)]] = True
+    if inside.any():
+        return ZoneStatus(zone.name, zone.role, True, float(scores[inside].max()), 0.0)
+    return ZoneStatus(zone.name, zone.role, False, 0.0, _soonest_s(polygon, motion))
+
+
+def _soonest_s(polygon: shapely.Polygon, motion: _Motion) -> float | None:
+    """Seconds until the first box arrives, at the speed it came closer with; None if none came closer."""
+    distance = shapely.distance(polygon, motion.now)[motion.arrived]
+    closing = shapely.distance(polygon, motion.before)[motion.started] - distance
+    comes = closing > 0
+    return float((distance[comes] * motion.elapsed_s / closing[comes]).min()) if comes.any() else None
