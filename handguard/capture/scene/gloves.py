@@ -42,10 +42,10 @@ def _nitrile(rng: np.random.Generator, relief: Relief, look: Look, surface: Surf
     folds = texture.ridged(rng, shape, (20 * scale, 6.5 * scale), 1) * 0.75
     folds += texture.ridged(rng, shape, (8 * scale, 15 * scale), 1) * 0.45
     lines = knuckle_lines(relief, 0.9 * texture.smooth(rng, shape, (4 * scale, 4 * scale)))
-    crumpled = folds * (0.35 + 0.65 * (relief.part >= PALM)) + lines * 1.3
+    crumpled = folds * (0.30 + 0.45 * (relief.part >= PALM)) + lines * 1.3
     surface.bump_mm = surface.bump_mm * (1 - on) + on * (0.5 + crumpled)
     surface.bump_mm += _hem(relief, look.cuff_y_mm, 3.0) * 1.5
-    surface.gloss = surface.gloss * (1 - on) + on * 0.30
+    surface.gloss = surface.gloss * (1 - on) + on * 0.26
     surface.sharpness = surface.sharpness * (1 - on) + on * 22.0
 
 

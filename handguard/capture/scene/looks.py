@@ -52,5 +52,5 @@ LOOKS = (
     Look("knit, orange palm", Cover.KNIT, _LIGHT, linear(188, 188, 184), linear(216, 88, 32), _NAVY, -62.0),
     Look("bare, brown", Cover.SKIN, _BROWN, _NONE, _NONE, _KHAKI, 0.0),
     Look("yellow leather", Cover.LEATHER, _BROWN, linear(214, 164, 74), _NONE, _RED, -70.0),
-    Look("black nitrile", Cover.NITRILE, _LIGHT, linear(38, 39, 43), _NONE, _KHAKI, -48.0),
+    Look("black nitrile", Cover.NITRILE, _LIGHT, linear(52, 54, 60), _NONE, _KHAKI, -48.0),
 )

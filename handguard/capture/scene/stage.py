@@ -29,7 +29,7 @@ _RAIL_MM = 24.0
 
 _STEEL, _DARK_STEEL = linear(168, 171, 174), linear(96, 99, 103)
 _MAT, _YELLOW, _BLACK = linear(74, 84, 82), linear(226, 176, 24), linear(26, 26, 28)
-_RED, _RUBBER, _KRAFT = linear(188, 22, 26), linear(44, 45, 48), linear(176, 134, 90)
+_RED, _RUBBER, _KRAFT = linear(188, 22, 26), linear(52, 53, 55), linear(176, 134, 90)
 _PAPER, _GREEN = linear(226, 224, 214), linear(60, 92, 74)
 
 
@@ -231,8 +231,8 @@ def _belt(rng: np.random.Generator, px_per_mm: float, width_px: int, window_px: 
     )
     chevron = np.mod((c.y + np.abs(c.x - (BELT_MM[2] - BELT_MM[0]) / 2) * 0.45) / (480.0 / 16), 1.0)
     rib = texture.between(0.0, 0.10, chevron) * texture.between(0.0, 0.10, 0.42 - chevron)
-    c.lay(np.ones(c.shape, np.float32), rubber, rib * 3.2, 0.10)
-    c.lay(rib * np.clip(0.35 + 0.3 * dust, 0, 1), linear(96, 96, 94))
+    c.lay(np.ones(c.shape, np.float32), rubber, rib * 2.4, 0.08)
+    c.lay(rib * np.clip(0.35 + 0.3 * dust, 0, 1), linear(80, 80, 79))
     c.lay(_scratches(rng, c, 60, 20.0) * 0.25, linear(128, 126, 120))
     loop = to_picture(c.lit(c.lighting()))
     repeats = 1 + -(-window_px // period_px)
