@@ -1,0 +1,138 @@
+"""Approaches: was every reach for the machine warned of and stopped, and nothing else?
+
+A truth file says in which frames a hand is there:
+
+    {"frames": 1189, "approaches": [{"first_frame": 171, "last_frame": 207, "hands": 1}, …]}
+
+Frames count from 0, both ends included. A few frames around an approach belong to
+it as well, because nobody can say to the frame when a hand came into the picture.
+Outside of that, a stop is a nuisance: one that teaches people to switch us off.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from handguard.errors import DatasetError, mismatch
+from handguard.evidence.decisions import DecisionLine
+from handguard.types import Output
+
+MARGIN_FRAMES = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Approach:
+    """Frames in which a hand is in the picture."""
+
+    first_frame: int
+    last_frame: int  # included
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.first_frame <= self.last_frame:
+            found = f"{self.first_frame} to {self.last_frame}"
+            raise ValueError(f"expected frames in order from 0 on, found {found}")
+
+    def holds(self, frame: int, margin_frames: int = 0) -> bool:
+        """Whether the frame belongs to it."""
+        return self.first_frame - margin_frames <= frame <= self.last_frame + margin_frames
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What the monitor made of one approach."""
+
+    approach: Approach
+    warned_frame: int | None  # first with any zone intruded
+    stopped_frame: int | None  # first with a stop zone intruded: the output is off from there on
+    tripped_frame: int | None  # first that turned the output off; None too if it was off already
+
+    @property
+    def missed(self) -> bool:
+        """True if no frame of it would have stopped the machine."""
+        return self.stopped_frame is None
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """Every approach's answer, and what happened where nobody reached."""
+
+    answers: tuple[Answer, ...]
+    nuisance_frames: tuple[int, ...]  # outside of every approach: stop zone intruded, or output turned off
+    free_frames: int  # judged, outside of every approach
+
+    @property
+    def missed(self) -> tuple[Approach, ...]:
+        """The approaches that nothing stopped."""
+        return tuple(answer.approach for answer in self.answers if answer.missed)
+
+
+def read_approaches(path: Path) -> tuple[Approach, ...]:
+    """The approaches of a truth file; there may be none. Raises `DatasetError`."""
+    try:
+        truth: Any = json.loads(path.read_bytes())
+    except (OSError, ValueError) as error:
+        raise DatasetError(mismatch(str(path), "a truth file in JSON", error)) from error
+    found = truth.get("approaches") if isinstance(truth, dict) else None
+    if not isinstance(found, list):
+        raise DatasetError(mismatch(f"{path}: approaches", "a list", repr(found)))
+    return tuple(_approach(entry, f"{path}: approaches[{i}]") for i, entry in enumerate(found))
+
+
+def judge_approaches(
+    approaches: Sequence[Approach], lines: Iterable[DecisionLine], margin_frames: int = MARGIN_FRAMES
+) -> Report:
+    """Hold decisions, in order, against the truth."""
+    seen = _seen(lines)
+    outside = [each for each in seen if not any(a.holds(each.frame, margin_frames) for a in approaches)]
+    return Report(
+        answers=tuple(_answer(approach, seen, margin_frames) for approach in approaches),
+        nuisance_frames=tuple(each.frame for each in outside if each.stopped or each.tripped),
+        free_frames=len(outside),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """What one line says, as far as it matters here."""
+
+    frame: int
+    warned: bool
+    stopped: bool
+    tripped: bool
+
+
+def _seen(lines: Iterable[DecisionLine]) -> list[_Seen]:
+    seen, before = [], Output.OFF
+    for line in lines:
+        stopped = line.cause.startswith("intruded")
+        tripped = before is Output.ON and line.output is Output.OFF
+        seen.append(_Seen(line.frame, any(line.zones.values()), stopped, tripped))
+        before = line.output
+    return seen
+
+
+def _answer(approach: Approach, seen: Sequence[_Seen], margin_frames: int) -> Answer:
+    during = [each for each in seen if approach.holds(each.frame, margin_frames)]
+    return Answer(
+        approach=approach,
+        warned_frame=next((each.frame for each in during if each.warned), None),
+        stopped_frame=next((each.frame for each in during if each.stopped), None),
+        tripped_frame=next((each.frame for each in during if each.tripped), None),
+    )
+
+
+def _approach(entry: Any, where: str) -> Approach:
+    numbers = []
+    for key in ("first_frame", "last_frame"):
+        value = entry.get(key) if isinstance(entry, dict) else None
+        if type(value) is not int:
+            raise DatasetError(mismatch(f"{where}.{key}", "a whole number", repr(value)))
+        numbers.append(value)
+    try:
+        return Approach(*numbers)
+    except ValueError as error:
+        raise DatasetError(f"{where}: {error}") from error

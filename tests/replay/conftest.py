@@ -1,0 +1,137 @@
+"""Small recordings, a detector that follows a script, and settings for them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+
+from handguard.assembly import rules_of
+from handguard.config import load
+from handguard.config.schema import Settings
+from handguard.errors import EndOfVideo
+from handguard.types import Detections, Frame, PictureFormat
+
+WIDTH_PX, HEIGHT_PX, FPS = 96, 64, 25
+MS = 1_000_000
+Boxes = Sequence[tuple[float, float, float, float]]
+IN_STOP, IN_WARNING, AWAY = (10.0, 40.0, 30.0, 60.0), (10.0, 20.0, 30.0, 30.0), (10.0, 0.0, 30.0, 8.0)
+
+CONFIG = """
+version: 1
+camera: {source: simulated}
+zones: {orientation: top-bottom, warning_percent: 80, stop_percent: 40}
+interlock: {free_frames: 3}
+relay: {driver: simulated}
+reset: {input: simulated, after_free_s: 0.2}
+"""
+
+
+def picture(seq: int, width_px: int = WIDTH_PX, height_px: int = HEIGHT_PX) -> np.ndarray:
+    """Never the same picture twice: noise on gray, as a camera gives."""
+    noise = np.random.default_rng(seq).integers(-20, 20, (height_px, width_px, 3))
+    return (128 + noise).astype(np.uint8)
+
+
+class Scripted:
+    """A `Detector` that finds what the script says for each frame number; otherwise nothing."""
+
+    description = "scripted"
+
+    def __init__(self, script: Mapping[int, Boxes] | Callable[[int], Boxes]) -> None:
+        self._boxes = script if callable(script) else lambda seq: script.get(seq, ())
+        self.frames: list[int] = []
+
+    def detect(self, frame: Frame) -> Detections:
+        self.frames.append(frame.seq)
+        boxes = np.array(self._boxes(frame.seq), np.float32).reshape(-1, 4)
+        count = len(boxes)
+        scores = np.linspace(0.91234, 0.6, count, dtype=np.float32)
+        return Detections(boxes, scores, np.arange(count) % 2, frame.seq, frame.captured_ns)
+
+
+class Pictures:
+    """A finite `FrameSource`; `times_ms` gives each frame its time, an exception breaks it off."""
+
+    name = "pictures"
+
+    def __init__(self, times_ms: Sequence[float], *, fails: Exception | None = None) -> None:
+        self.format = PictureFormat(WIDTH_PX, HEIGHT_PX, float(FPS))
+        self._frames: Iterator[tuple[int, float]] = iter(enumerate(times_ms))
+        self._fails = fails
+        self.closed = 0
+
+    def read(self) -> Frame:
+        seq, at_ms = next(self._frames, (-1, 0.0))
+        if seq < 0:
+            raise self._fails or EndOfVideo("pictures: ended")
+        return Frame(seq, round(at_ms * MS), picture(seq))
+
+    def close(self) -> None:
+        self.closed += 1
+
+
+@pytest.fixture
+def scripted() -> type[Scripted]:
+    return Scripted
+
+
+@pytest.fixture
+def pictures() -> type[Pictures]:
+    return Pictures
+
+
+@pytest.fixture
+def settings_from(tmp_path: Path) -> Callable[[str], Settings]:
+    """Settings from YAML text."""
+
+    def make(text: str = CONFIG) -> Settings:
+        path = tmp_path / "site.yaml"
+        path.write_text(text)
+        return load(path)
+
+    return make
+
+
+@pytest.fixture
+def settings(settings_from: Callable[[str], Settings]) -> Settings:
+    """Stop zone in the lower 40 % of the picture, warning zone in the lower 80 %."""
+    return settings_from(CONFIG)
+
+
+@pytest.fixture
+def rules(settings: Settings):
+    return rules_of(settings, PictureFormat(WIDTH_PX, HEIGHT_PX, float(FPS)))
+
+
+@pytest.fixture
+def make_video(tmp_path: Path) -> Callable[..., Path]:
+    """`make_video(name, frames, times_ms=…)` writes a real video of noisy pictures."""
+
+    def make(
+        name: str = "clip.mp4",
+        frames: int = 60,
+        *,
+        times_ms: Sequence[int] | None = None,
+        size_px: tuple[int, int] = (WIDTH_PX, HEIGHT_PX),
+    ) -> Path:
+        path = tmp_path / name
+        with av.open(str(path), "w") as container:
+            stream = container.add_stream("libx264", rate=FPS, options={"crf": "18", "preset": "ultrafast"})
+            stream.width, stream.height = size_px
+            stream.pix_fmt = "yuv420p"
+            if times_ms is not None:
+                stream.codec_context.time_base = Fraction(1, 1000)
+            for seq in range(frames):
+                shown = av.VideoFrame.from_ndarray(picture(seq, *size_px), format="bgr24")
+                if times_ms is not None:
+                    shown.pts, shown.time_base = times_ms[seq], Fraction(1, 1000)
+                container.mux(stream.encode(shown))
+            container.mux(stream.encode(None))
+        return path
+
+    return make
