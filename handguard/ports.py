@@ -2,15 +2,15 @@
 
 A room that implements one of these is a driver; nothing above it may ask which.
 Fakes live in the product (`capture/simulated`, `relay/simulated`) and implement
-the same Protocols.
+the same Protocols. What a relay board must offer is not here but in
+`relay.board`: only the keeper speaks to boards, and it may not import numpy.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Protocol
 
-from handguard.types import Decision, Detections, Frame, KeeperReport, Output, Permit, PictureFormat
+from handguard.types import Decision, Detections, Frame, KeeperReport, Permit, PictureFormat
 
 
 class Clock(Protocol):
@@ -51,34 +51,6 @@ class Detector(Protocol):
 
     def detect(self, frame: Frame) -> Detections:
         """All hands at or above the operating point, in pixels of the whole frame."""
-
-
-@dataclass(frozen=True, slots=True)
-class Capabilities:
-    """What a relay board can and cannot promise."""
-
-    readback: bool  # the board can report the contact it commands
-    ack: bool  # every command is answered
-    hw_timeout_ms: int | None  # drops out by itself when the host is silent; None: holds for ever
-    min_interval_ms: int  # least time between two commands
-    channels: int
-
-
-class Relay(Protocol):
-    """A relay board, owned by exactly one process (the keeper)."""
-
-    @property
-    def capabilities(self) -> Capabilities:
-        """Constant for the life of the driver."""
-
-    def write(self, output: Output) -> None:
-        """Put the command on the wire now. Raises `DeviceError` if it may not have arrived."""
-
-    def contactor_open(self) -> bool | None:
-        """Feedback: True once the contact has dropped; None where the board cannot tell."""
-
-    def close(self) -> None:
-        """Release the port. Does not change the output."""
 
 
 class PermitLine(Protocol):

@@ -34,6 +34,7 @@ from dataclasses import fields
 from pathlib import Path
 
 from handguard.errors import DeviceError, mismatch
+from handguard.relay.realtime import harden
 from handguard.relay.simulated_lcus import BoardFaults, LcusBoard, Pending
 
 
@@ -161,6 +162,7 @@ def run_board(link: Path, log: Path, faults: BoardFaults | None = None) -> None:
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2):
         signal.signal(number, lambda *_: None)
     signal.set_wakeup_fd(writable)
+    harden()  # a real board does not wait for this machine's scheduler
     BoardProgram(link, log, faults or BoardFaults()).run(readable)
 
 
