@@ -1,0 +1,60 @@
+"""The lamp: never in the way of a stop, and never the end of anything."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from handguard.errors import ConfigError
+from handguard.relay import warning_lamp
+from handguard.relay.board import BoardSettings
+from handguard.relay.warning_lamp import WarningLamp
+
+
+@pytest.fixture
+def lamp(settings):
+    lamp = WarningLamp(settings, keeper_port="/dev/handguard/relayA")
+    yield lamp
+    lamp.close()
+
+
+def test_the_lamp_follows_the_wish(board, lamp):
+    lamp.show(True)
+    assert board.wait_until(lambda b: b.closed())
+    lamp.show(False)
+    assert board.wait_until(lambda b: not b.closed())
+
+
+def test_a_wish_never_waits_and_the_last_one_wins(board, lamp):
+    began_s = time.monotonic()
+    for number in range(1001):
+        lamp.show(number % 2 == 0)
+    assert time.monotonic() - began_s < 0.5
+    assert board.wait_until(lambda b: b.closed())
+    assert len(board.on_bytes_ns()) < 20
+
+
+def test_a_lamp_on_the_port_of_the_keeper_is_refused(tmp_path, board, settings):
+    alias = tmp_path / "alias"
+    alias.symlink_to(board.link)
+    with pytest.raises(ConfigError, match=r"warning_lamp.port: expected a board of its own"):
+        WarningLamp(BoardSettings("lcus", str(alias)), keeper_port=settings.port)
+
+
+def test_an_unplugged_lamp_is_a_fault_and_comes_back(board, lamp, monkeypatch):
+    monkeypatch.setattr(warning_lamp, "REOPEN_S", 0.02)
+    board.unplug()
+    lamp.show(True)
+    assert board.wait_until(lambda _: lamp.faults == {"lamp-port"})
+    board.replug()
+    assert board.wait_until(lambda b: b.closed() and not lamp.faults)
+
+
+def test_closing_leaves_it_dark(board, settings):
+    lamp = WarningLamp(settings, keeper_port="/dev/null")
+    lamp.show(True)
+    assert board.wait_until(lambda b: b.closed())
+    lamp.close()
+    lamp.close()
+    assert board.wait_until(lambda b: not b.closed())
