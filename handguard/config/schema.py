@@ -38,13 +38,21 @@ Coordinate = Annotated[float, Field(allow_inf_nan=False, ge=-1e5, le=1e5)]
 Corner = tuple[Coordinate, Coordinate]
 Percent = Annotated[float, Field(gt=0, lt=100)]
 Name = Annotated[str, Field(min_length=1, max_length=40, pattern=r"^[\w.-][\w .-]*$")]
-NoEmptyText = Annotated[str, Field(min_length=1, max_length=1000)]
+
+
+def _printable(text: str) -> str:
+    if text.strip() and text.isprintable():
+        return text
+    raise bad("text that can be printed")
+
+
+Text = Annotated[str, Field(max_length=1000), AfterValidator(_printable)]
 
 
 def _source(value: object) -> int | str:
     if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 64:
         return value
-    if isinstance(value, str) and value.strip():
+    if isinstance(value, str) and value.strip() and value.isprintable() and len(value) <= 1000:
         return int(value) if value.isascii() and value.isdigit() and int(value) < 64 else value
     raise bad("simulated, a camera number from 0 to 63, a path or a URL")
 
@@ -92,7 +100,7 @@ class CameraSettings(Block):
 class DetectorSettings(Block):
     """Which network, and how it runs."""
 
-    model: NoEmptyText | None = None  # name under models/ or a path; None: the one that is shipped
+    model: Text | None = None  # name under models/ or a path; None: the one that is shipped
     backend: Literal["auto", "openvino", "torch-cpu", "torch-cuda"] = "auto"
     precision: Literal["auto", "float32", "bf16", "fp16"] = "auto"
     region: Literal["zones", "full"] = "zones"  # look at a crop round the zones, or at everything
@@ -177,7 +185,7 @@ class RelaySettings(Block):
     """The board that holds the machine's relay."""
 
     driver: Literal["simulated", "lcus", "none"]
-    port: NoEmptyText | None = None  # /dev/serial/by-path/…; only for a real board
+    port: Text | None = None  # /dev/serial/by-path/…; only for a real board
     channel: int = Field(1, ge=1, le=16)
     warning_channel: int | None = Field(None, ge=1, le=16)
     baud: Literal[1200, 2400, 4800, 9600, 19200, 38400, 57600, 115200] = 9600
@@ -212,8 +220,8 @@ class WarningSettings(Block):
 class EvidenceSettings(Block):
     """What is kept, and how soon it is safe on disk."""
 
-    dir: NoEmptyText = "runs"
-    fsync_s: float = Field(1.0, ge=0, le=60)
+    dir: Text = "runs"
+    fsync_s: float = Field(1.0, gt=0, le=60)
 
 
 class Settings(Block):

@@ -90,6 +90,14 @@ MISTAKES: dict[str, tuple[str | bytes, str]] = {
         changed("source: 0", "source: -1"),
         "3: camera.source: expected simulated, a camera number from 0 to 63, a path or a URL, found -1",
     ),
+    "text that cannot be printed": (
+        GOOD + 'detector: {model: "a\\x85"}\n',
+        '10: detector.model: expected text that can be printed, found "a\x85"',
+    ),
+    "empty text": (
+        GOOD + 'evidence: {dir: ""}\n',
+        '10: evidence.dir: expected text that can be printed, found ""',
+    ),
     "broken pixel": (
         after("source: 0", "width_px: 640.5"),
         "4: camera.width_px: expected a whole number, found 640.5",

@@ -40,7 +40,9 @@ def whole(name: str) -> st.SearchStrategy[int]:
 
 
 TRICKY = "no yes on null ~ true 1e3 0x1F 010 1:30 2026-01-01 .inf -a a: # << & *x ! % @ ` ' [ {"
-words = st.text(min_size=1, max_size=30).filter(str.strip) | st.sampled_from(TRICKY.split())
+words = st.text(min_size=1, max_size=30).filter(lambda t: t.strip() and t.isprintable()) | st.sampled_from(
+    TRICKY.split()
+)
 names = st.from_regex(r"[A-Za-z0-9_.-][A-Za-z0-9_ .-]{0,10}", fullmatch=True)
 corners = st.lists(st.tuples(*[st.floats(0, 1, allow_subnormal=False)] * 2), min_size=3, max_size=6)
 optional_sizes = st.none() | st.integers(64, 16384)
@@ -79,7 +81,7 @@ files = st.fixed_dictionaries(
         "interlock": st.fixed_dictionaries({"free_frames": whole("interlock.free_frames")}),
         "reset": st.fixed_dictionaries({"after_free_s": bounded("reset.after_free_s")}),
         "warning": st.fixed_dictionaries({"bell": st.booleans()}),
-        "evidence": st.fixed_dictionaries({"dir": words, "fsync_s": st.floats(0, 60)}),
+        "evidence": st.fixed_dictionaries({"dir": words, "fsync_s": st.floats(0.001, 60)}),
     },
 )
 
