@@ -54,6 +54,12 @@ class Card:
     notes: list[str] = field(default_factory=list)
     schema: int = SCHEMA
 
+    @property
+    def fingerprint(self) -> str:
+        """Names the network with its weights: what a compiled form of it is kept under."""
+        parts = (self.weights_sha256, self.architecture, *self.classes)
+        return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+
 
 @dataclass(frozen=True, slots=True)
 class ModelFiles:

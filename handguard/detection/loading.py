@@ -55,7 +55,7 @@ def _engine(choice: Choice, files: cards.ModelFiles, card: cards.Card, input_px:
 
             return load_network(files, card, input_px)
 
-        return OpenVinoEngine(card.weights_sha256, network, input_px, choice.precision, choice.threads)
+        return OpenVinoEngine(card.fingerprint, network, input_px, choice.precision, choice.threads)
     if backend in ("torch-cpu", "torch-cuda"):
         from handguard.detection.backends.torch_engine import TorchEngine
         from handguard.detection.weights import load_network

@@ -9,6 +9,7 @@ into the network, and the input tensor is the canvas itself.
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -40,7 +41,7 @@ class OpenVinoEngine:
         precision: str | None = None,
         threads: int | None = None,
     ) -> None:
-        """`key` names the weights; `network` is called only when the cache does not know it.
+        """`key` names network and weights; `network` is called only when the cache does not know it.
 
         `precision` None takes bf16 where the CPU has it. Raises `ModelError`
         when the CPU cannot do what is asked.
@@ -76,7 +77,9 @@ def _convert(network: Ssd, input_px: tuple[int, int], path: Path) -> None:
 
     path.parent.mkdir(parents=True, exist_ok=True)
     shape = [1, 3, input_px[1], input_px[0]]
-    model = ov.convert_model(network, example_input=torch.zeros(shape), input=[ov.PartialShape(shape)])
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # how the converter uses torch is its makers' concern
+        model = ov.convert_model(network, example_input=torch.zeros(shape), input=[ov.PartialShape(shape)])
     steps = PrePostProcessor(model)
     steps.input().tensor().set_element_type(ov.Type.u8).set_layout(ov.Layout("NHWC"))
     steps.input().model().set_layout(ov.Layout("NCHW"))

@@ -1,0 +1,55 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from handguard.detection.detector import Region, fitted_input, region_round
+from handguard.detection.preprocess import GRAY, letterboxed, placement_for
+
+
+def test_a_wide_picture_lies_at_the_top_over_grey():
+    canvas, placement = letterboxed(np.full((90, 160, 3), 200, np.uint8), (320, 320))
+    assert placement.scale == 2
+    assert (canvas[:180] == 200).all()
+    assert (canvas[180:] == GRAY).all()
+
+
+def test_a_box_comes_back_to_the_pixels_it_came_from():
+    placement = placement_for((640, 360), (416, 256), origin_px=(100, 50))
+    in_input = np.array([[0.65 * 64, 0.65 * 36, 0.65 * 320, 0.65 * 180]], np.float32) / [416, 256, 416, 256]
+    back = placement.to_picture(in_input.astype(np.float32))
+    np.testing.assert_allclose(back, [[164, 86, 420, 230]], rtol=1e-5)
+
+
+def test_a_box_in_the_grey_is_clipped_to_the_crop():
+    placement = placement_for((160, 90), (320, 320))
+    np.testing.assert_allclose(
+        placement.to_picture(np.array([[-1, -1, 2, 2]], np.float32)), [[0, 0, 160, 90]]
+    )
+
+
+@given(st.integers(16, 3000), st.integers(16, 3000), st.sampled_from([(320, 320), (416, 256), (300, 300)]))
+def test_every_picture_fits_its_input(width: int, height: int, input_px: tuple[int, int]):
+    placement = placement_for((width, height), input_px)
+    assert round(width * placement.scale) <= input_px[0]
+    assert round(height * placement.scale) <= input_px[1]
+
+
+def test_a_wide_camera_gets_a_wide_input_of_equal_cost():
+    assert fitted_input((640, 360), (320, 320), 32) == (416, 256)
+    assert fitted_input((500, 500), (320, 320), 32) == (320, 320)
+    assert fitted_input((360, 640), (320, 320), 32) == (256, 416)
+
+
+def test_the_region_goes_round_all_zones_and_stays_in_the_picture():
+    zones = [np.array([[100, 100], [200, 100], [200, 150]]), np.array([[300, 340], [310, 350], [300, 350]])]
+    assert region_round(zones, (640, 360), 0.0) == Region(100, 100, 310, 350)
+    assert region_round(zones, (640, 360), 0.2) == Region(50, 50, 360, 360)
+
+
+@pytest.mark.parametrize("size", [(1, 1), (3, 2)])
+def test_a_tiny_picture_is_still_placed(size: tuple[int, int]):
+    canvas, _ = letterboxed(np.zeros((size[1], size[0], 3), np.uint8), (64, 64))
+    assert canvas.shape == (64, 64, 3)

@@ -1,0 +1,100 @@
+"""Every wrong input is one message that names it, exit 2, and a relay that was never told anything but OFF."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from handguard.relay.simulated_board import SimulatedBoard
+
+ROOT = Path(__file__).parents[2]
+
+
+def refused(run) -> str:
+    said = run.process.communicate(timeout=90)
+    assert run.process.returncode == 2, said
+    assert "Traceback" not in said[1]
+    assert not any(closed for _, closed in run.contacts())
+    return " ".join(said[1].split())
+
+
+SQUARE = [[0, 0], [10, 0], [10, 10]]
+
+
+@pytest.mark.parametrize(
+    ("changes", "names"),
+    [
+        ({"relais": {}}, ["relais", "relay"]),
+        ({"interlock": {"free_frames": "many"}}, ["interlock.free_frames", "many"]),
+        ({"zones": [{"name": "a", "role": "stop", "polygon": SQUARE[:2]}]}, ["zones[0].polygon", "3"]),
+        (
+            {"zones": [{"name": "a", "role": "stop", "polygon": [[0, 0], [900, 0], [900, 90]]}]},
+            ["320x240", "900"],
+        ),
+        (
+            {"zones": [{"name": "a", "role": "stop", "polygon": [[0, 0], [9, 9], [9, 0], [0, 9]]}]},
+            ["cross itself"],
+        ),
+        ({"camera": {"source": "/nowhere/film.mp4"}}, ["/nowhere/film.mp4"]),
+        ({"camera": {"source": "gopher://x"}}, ["gopher://x"]),
+        ({"detector": {"model": "nowhere"}}, ["nowhere", "shipped models"]),
+        ({"relay": {"driver": "lcus", "port": "/dev/ttyNOWHERE"}}, ["/dev/ttyNOWHERE"]),
+        ({"safety": {"profile": "strict"}}, ["reset.input", "strict"]),
+        ({"relay": {"driver": "simulated", "deadline_ms": 5000}}, ["relay.deadline_ms", "5000"]),
+        ({"reset": {"input": "keyboard"}}, ["terminal"]),
+    ],
+    ids=lambda value: "-".join(value) if isinstance(value, list) else None,
+)
+def test_a_wrong_configuration_is_refused(start, changes, names):
+    message = refused(start(**changes))
+    for name in names:
+        assert name in message
+
+
+def test_a_video_that_is_none_is_refused(start, tmp_path):
+    fake = tmp_path / "fake.mp4"
+    fake.write_text("this is not a video")
+    assert "fake.mp4" in refused(start("--source", str(fake)))
+
+
+def test_weights_of_another_network_are_refused(start, tmp_path):
+    card = (
+        (ROOT / "models" / "palmnet-s.json")
+        .read_text()
+        .replace('"architecture": "palmnet-s"', '"architecture": "palmnet-m"')
+    )
+    (tmp_path / "palmnet-s.json").write_text(card)
+    (tmp_path / "palmnet-s.safetensors").write_bytes((ROOT / "models" / "palmnet-s.safetensors").read_bytes())
+    message = refused(start(detector={"model": str(tmp_path / "palmnet-s")}))
+    assert "palmnet-m" in message
+    assert "missing" in message
+
+
+def test_a_busy_serial_port_is_refused_and_stays_untouched(start, tmp_path):
+    import serial
+
+    with SimulatedBoard(tmp_path / "board", tmp_path / "board.jsonl") as board:
+        with serial.Serial(os.path.realpath(board.link), exclusive=True):
+            message = refused(start(relay={"driver": "lcus", "port": str(board.link)}))
+        assert str(board.link) in message
+        assert board.on_bytes_ns() == []
+
+
+def test_a_missing_configuration_is_refused():
+    command = [sys.executable, str(ROOT / "run_monitor.py"), "--config", "/nowhere.yaml"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 2
+    assert "/nowhere.yaml" in done.stderr
+
+
+def test_help_teaches():
+    done = subprocess.run(
+        [sys.executable, str(ROOT / "run_monitor.py"), "--help"], capture_output=True, text=True
+    )
+    assert done.returncode == 0
+    for word in ("--config", "--source", "--duration", "--out", "--window"):
+        assert word in done.stdout
