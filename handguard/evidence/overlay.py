@@ -38,29 +38,36 @@ HANDS: dict[int, tuple[str, Color]] = {
     HandClass.HAND: ("hand", (214, 190, 28)),
     HandClass.GLOVED_HAND: ("gloved hand", (236, 122, 190)),
 }
-_QUIET, _LOUD = 0.16, 0.42  # opacity of a free zone, and of an intruded one
+_QUIET, _LOUD = 0.14, 0.32  # opacity of a free zone, and of an intruded one
+NOT_JUDGED = "not judged"
 _SOON_S = 2.0  # a hand that needs longer to a zone is not announced
 
 
 def draw(
-    image: NDArray[np.uint8], decision: Decision, zones: Sequence[Zone], origin_ns: int = 0
+    image: NDArray[np.uint8],
+    decision: Decision,
+    zones: Sequence[Zone],
+    origin_ns: int = 0,
+    *,
+    shows_age: bool = True,
 ) -> NDArray[np.uint8]:
     """A copy of the image (H, W, 3) BGR with the decision on it; the image itself is not touched.
 
-    `zones` are those the decision was made with; time is shown from `origin_ns` on.
+    `zones` are those the decision was made with; time is shown from `origin_ns`
+    on. Where time is virtual, as in replay, the age says nothing: leave it out.
     """
     pen = Pen(image.copy())
     statuses = {status.name: status for status in decision.zones}
-    for zone in _stop_last(zones):
-        _shade(pen, zone, statuses.get(zone.name))
-    if decision.detections is not None:
-        for box, score, label in _weakest_first(decision):
-            _frame_hand(pen, box, score, label)
     bar = _bar_of(pen)
     taken = [bar]
+    for zone in _stop_last(zones):
+        _shade(pen, zone, statuses.get(zone.name))
     for zone in reversed(_stop_last(zones)):
         taken.append(_name_zone(pen, zone, statuses.get(zone.name), taken))
-    _state_bar(pen, bar, decision, origin_ns)
+    if decision.detections is not None:
+        for box, score, label in _weakest_first(decision):  # over the names, which stay where they are
+            _frame_hand(pen, box, score, label)
+    _state_bar(pen, bar, decision, _facts(decision, origin_ns, shows_age))
     return pen.image
 
 
@@ -80,7 +87,7 @@ def _shade(pen: Pen, zone: Zone, status: ZoneStatus | None) -> None:
     _, color = ROLES[zone.role]
     intruded = status is not None and status.intruded
     pen.wash(zone.polygon_px, color, _LOUD if intruded else _QUIET)
-    pen.outline(zone.polygon_px, color, pen.line_px * (2 if intruded else 1))
+    pen.outline(zone.polygon_px, color, pen.line_px * (3 if intruded else 1))
 
 
 def _frame_hand(pen: Pen, corners_px: NDArray[np.float32], score: float, label: int) -> None:
@@ -153,7 +160,7 @@ def _bar_of(pen: Pen) -> Box:
     return Box(0, 0, pen.width_px, round(pen.text_px * 2.3))
 
 
-def _state_bar(pen: Pen, bar: Box, decision: Decision, origin_ns: int) -> None:
+def _state_bar(pen: Pen, bar: Box, decision: Decision, facts: list[str]) -> None:
     title, color = STATES[decision.state]
     pad, middle_y = pen.text_px * 0.7, bar.height / 2
     pen.wash(rounded(bar, 0), NIGHT, 0.78)
@@ -163,25 +170,29 @@ def _state_bar(pen: Pen, bar: Box, decision: Decision, origin_ns: int) -> None:
     pen.wash(rounded(pill, pill.height), color, 1.0)
     pen.text(title, pill.x + pad, middle_y, _ink_on(color), BOLD)
     cause_x = pill.x + pill.width + pad
-    facts_x = _facts(pen, decision, origin_ns, cause_x + pen.width_of(decision.cause), middle_y)
+    facts_x = _write_facts(pen, facts, cause_x + pen.width_of(decision.cause), middle_y)
     cause = pen.fitted(decision.cause, facts_x - pad - cause_x)
     pen.text(cause, cause_x, middle_y, WHITE)
 
 
-def _facts(pen: Pen, decision: Decision, origin_ns: int, from_x: float, middle_y: float) -> float:
-    """Hands, frame, time and age at the right, as many as have room; returns where they begin."""
-    times = decision.times
-    found = decision.detections
-    hands = "not judged" if found is None else f"{len(found)} hand{'' if len(found) == 1 else 's'}"
+def _facts(decision: Decision, origin_ns: int, shows_age: bool) -> list[str]:
+    """What stands at the right, the most important first."""
+    times, found = decision.times, decision.detections
+    hands = NOT_JUDGED if found is None else f"{len(found)} hand{'' if len(found) == 1 else 's'}"
     seconds = (times.captured_ns - origin_ns) / 1e9
     age_ms = (times.judged_ns - times.captured_ns) / 1e6
-    facts = [hands, f"frame {decision.frame_seq}", f"{seconds:.1f} s", f"{age_ms:.0f} ms old"]
+    facts = [hands, f"frame {decision.frame_seq}", f"{seconds:.1f} s"]
+    return [*facts, f"{age_ms:.0f} ms old"] if shows_age else facts
+
+
+def _write_facts(pen: Pen, facts: list[str], from_x: float, middle_y: float) -> float:
+    """Write as many as have room to the right of `from_x`, at least one; returns where they begin."""
     gap = pen.text_px * 1.2
-    while len(facts) > 1 and from_x + sum(pen.width_of(fact) + gap for fact in facts) > pen.width_px:
-        facts.pop()
-    x = pen.width_px - sum(pen.width_of(fact) + gap for fact in facts) + gap - pen.text_px * 0.7
-    begin_x = x
-    for fact in facts:
-        pen.text(fact, x, middle_y, RED if fact == "not judged" else PALE)
-        x += pen.width_of(fact) + gap
+    widths = [pen.width_of(fact) + gap for fact in facts]
+    while len(widths) > 1 and from_x + sum(widths) > pen.width_px:
+        widths.pop()
+    begin_x = x = pen.width_px - sum(widths) + gap - pen.text_px * 0.7
+    for fact, width in zip(facts, widths, strict=False):  # what has no room has no width
+        pen.text(fact, x, middle_y, _lighter(RED) if fact == NOT_JUDGED else PALE)
+        x += width
     return begin_x

@@ -44,7 +44,8 @@ class AnnotatedVideo:
         """Draw and encode one frame. Raises `OSError`."""
         if self._origin_ns is None:
             self._origin_ns = tick.frame.captured_ns
-        drawn = overlay.draw(tick.frame.image, tick.decision, self._zones, self._origin_ns)
+        image, origin_ns = tick.frame.image, self._origin_ns
+        drawn = overlay.draw(image, tick.decision, self._zones, origin_ns, shows_age=False)
         picture = av.VideoFrame.from_ndarray(_even_sided(drawn), format="bgr24")
         picture.pts = round((tick.frame.captured_ns - self._origin_ns) * _TIME_BASE.denominator / 1e9)
         picture.time_base = _TIME_BASE

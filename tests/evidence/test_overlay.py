@@ -100,6 +100,13 @@ def test_a_frame_that_was_not_judged_says_so() -> None:
     assert differs(judged, unjudged)[:30].any()
 
 
+def test_the_age_is_left_out_where_time_is_virtual() -> None:
+    live = overlay.draw(picture(), decision(), ())
+    virtual = overlay.draw(picture(), decision(), (), shows_age=False)
+    assert differs(live, virtual)[:28].any()
+    assert not differs(live, virtual)[28:].any()
+
+
 @pytest.mark.parametrize("size", [(64, 64), (97, 31), (320, 240), (640, 360), (1280, 720), (3840, 2160)])
 def test_any_picture_and_any_box_can_be_drawn(size: tuple[int, int]) -> None:
     boxes = [(-50, -50, 20, 20), (0, 0, 5000, 5000), (30, 30, 30, 30), (40, 40, 35, 35), (-9, -9, -5, -5)]
