@@ -103,7 +103,8 @@ class _Motion:
     before: Polygons  # (M,)
     arrived: NDArray[np.intp]  # (P,) index into `now`
     started: NDArray[np.intp]  # (P,) index into `before`
-    swept: Polygons  # (P,) all that a box passed over on its way
+    corners: NDArray[np.float64]  # (P, 8, 2) of both boxes; their hull is all that was passed over
+    around: Polygons  # (P,) the rectangle round both boxes
     elapsed_s: float
 
 
@@ -114,8 +115,8 @@ def _motion(current: Detections, previous: Detections | None, fastest_px_s: floa
     before = _padded(previous.boxes_px) if previous is not None and is_swept else now[:0]
     started, arrived = np.nonzero(_gaps(before, now) <= fastest_px_s * elapsed_s)
     corners = np.concatenate([_corners(before)[started], _corners(now)[arrived]], axis=1)
-    swept = np.asarray(shapely.convex_hull(shapely.multipoints(corners)))
-    return _Motion(_rectangles(now), _rectangles(before), arrived, started, swept, elapsed_s)
+    around = _rectangles(np.concatenate([corners.min(axis=1), corners.max(axis=1)], axis=1))
+    return _Motion(_rectangles(now), _rectangles(before), arrived, started, corners, around, elapsed_s)
 
 
 def _rectangles(boxes: Boxes) -> Polygons:
@@ -149,10 +150,22 @@ def _corners(boxes: Boxes) -> NDArray[np.float64]:
 
 def _status(zone: Zone, polygon: shapely.Polygon, scores: NDArray[np.float32], motion: _Motion) -> ZoneStatus:
     inside = shapely.intersects(polygon, motion.now)
-    inside[motion.arrived[shapely.intersects(polygon, motion.swept)]] = True
+    inside[_swept_in(polygon, motion, inside)] = True
     if inside.any():
         return ZoneStatus(zone.name, zone.role, True, float(scores[inside].max()), 0.0)
     return ZoneStatus(zone.name, zone.role, False, 0.0, _soonest_s(polygon, motion))
+
+
+def _swept_in(polygon: shapely.Polygon, motion: _Motion, inside: NDArray[np.bool_]) -> NDArray[np.intp]:
+    """Which current boxes, not inside by themselves, came over the polygon.
+
+    Hulls are dear, and a detector gone wild reports hundreds of boxes: the rectangle
+    round a move rules most of them out.
+    """
+    near = np.flatnonzero(~inside[motion.arrived] & shapely.intersects(polygon, motion.around))
+    hulls = shapely.convex_hull(shapely.multipoints(motion.corners[near]))
+    swept: NDArray[np.intp] = motion.arrived[near[shapely.intersects(polygon, hulls)]]
+    return swept
 
 
 def _soonest_s(polygon: shapely.Polygon, motion: _Motion) -> float | None:
