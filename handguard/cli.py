@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, Optional
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
@@ -32,10 +32,10 @@ ConfigFile = Annotated[
     Path, typer.Option("--config", "-c", help="Settings (YAML). `handguard config show` explains them.")
 ]
 OutFolder = Annotated[
-    Optional[Path], typer.Option("--out", "-o", help="Folder for everything this run writes.")
+    Path | None, typer.Option("--out", "-o", help="Folder for everything this run writes.")
 ]
 Model = Annotated[
-    Optional[str], typer.Option(help="A model under models/ by name, or a path. Default: the shipped one.")
+    str | None, typer.Option(help="A model under models/ by name, or a path. Default: the shipped one.")
 ]
 
 
@@ -43,12 +43,12 @@ Model = Annotated[
 def run(
     config: ConfigFile,
     source: Annotated[
-        Optional[str],
+        str | None,
         typer.Option(
             help="Instead of camera.source: 0, /dev/video0, rtsp://…, file.mp4, folder/ or simulated."
         ),
     ] = None,
-    duration: Annotated[Optional[float], typer.Option(help="Stop after so many seconds.", min=0.1)] = None,
+    duration: Annotated[float | None, typer.Option(help="Stop after so many seconds.", min=0.1)] = None,
     out: OutFolder = None,
     window: Annotated[bool, typer.Option("--window", help="Show the picture with zones and hands.")] = False,
 ) -> None:
@@ -98,7 +98,7 @@ def detect(
     json_out: Annotated[Path, typer.Option("--json", help="Where the boxes go: one JSON file.")],
     model: Model = None,
     min_score: Annotated[
-        Optional[float], typer.Option(help="Instead of the model's operating point.")
+        float | None, typer.Option(help="Instead of the model's operating point.")
     ] = None,
     backend: Annotated[str, typer.Option(help="auto, openvino, torch-cpu or torch-cuda.")] = "auto",
 ) -> None:
@@ -136,7 +136,7 @@ def board_lcus(context: typer.Context) -> None:
 def events_verify(
     folder: Annotated[Path, typer.Argument(help="The evidence folder of a run.")],
     key: Annotated[
-        Optional[str], typer.Option(help="Public key, hex or file. Without it, the record's own.")
+        str | None, typer.Option(help="Public key, hex or file. Without it, the record's own.")
     ] = None,
 ) -> None:
     """Prove that nobody has changed a record: edits, deletions, order, truncation, signatures, clocks."""
@@ -178,7 +178,7 @@ def evaluate(
     json_out: Annotated[Path, typer.Option("--json", help="Where the numbers go.")],
     model: Model = None,
     plots: Annotated[
-        Optional[Path], typer.Option(help="Folder for curves (PNG) and the worst misses.")
+        Path | None, typer.Option(help="Folder for curves (PNG) and the worst misses.")
     ] = None,
 ) -> None:
     """Measure a model: AP, recall and false alarms at its operating point, per class, size and source."""
