@@ -60,7 +60,7 @@ THIRD_PARTY = {
     "evidence": {"numpy", "cv2", "av", "cryptography"},
     "config": {"pydantic", "pydantic_core", "yaml"},
     "calibrate": {"numpy", "cv2"},
-    "training": {"numpy", "cv2", "torch", "safetensors", "pycocotools"},
+    "training": {"numpy", "cv2", "torch", "safetensors", "pycocotools", "matplotlib"},
     "replay": {"numpy", "cv2", "av", "rich"},
     "desk": {"numpy", "cv2", "rich"},
     "assembly": {"numpy"},

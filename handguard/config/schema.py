@@ -217,11 +217,21 @@ class WarningSettings(Block):
     bell: bool = True
 
 
+class ClipSettings(Block):
+    """Films of the moments around each trip."""
+
+    enabled: bool = True
+    pre_s: float = Field(10.0, ge=0, le=60)
+    post_s: float = Field(5.0, ge=0, le=60)
+    quota_gb: float = Field(10.0, gt=0, le=100_000)  # of all runs in evidence.dir; the oldest not held go first
+
+
 class EvidenceSettings(Block):
     """What is kept, and how soon it is safe on disk."""
 
     dir: Text = "runs"
     fsync_s: float = Field(1.0, gt=0, le=60)
+    clips: ClipSettings = ClipSettings()
 
 
 class Settings(Block):
