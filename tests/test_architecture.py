@@ -45,7 +45,7 @@ SEES_ONLY = {
 # Of some rooms only the threshold may be seen: the stop path hands the desk snapshots and nothing else.
 THRESHOLD = {
     ("monitor", "desk"): {"feed", "snapshot"},
-    ("watch", "desk"): {"feed", "snapshot"},
+    ("watch", "desk"): {"feed", "snapshot", "recording"},
 }
 
 THIRD_PARTY = {
