@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
 
 from handguard import __version__
 from handguard.errors import HandguardError
+
+if TYPE_CHECKING:
+    from handguard.training.command import Listener
 
 # Rooms are imported inside the commands: `handguard --help` must not wait for torch.
 app = typer.Typer(
@@ -37,6 +41,8 @@ OutFolder = Annotated[
 Model = Annotated[
     str | None, typer.Option(help="A model under models/ by name, or a path. Default: the shipped one.")
 ]
+
+DataFolder = Annotated[Path, typer.Option(help="Folder with train/ and val/: COCO, VOC or YOLO.")]
 
 
 @app.command()
@@ -81,15 +87,14 @@ def replay(
 
     Run twice, the decisions are byte for byte the same.
     """
-    from handguard.assembly import replay_parts
     from handguard.config import load
     from handguard.desk.closing import progress_bar, told
     from handguard.replay.replay import replay_video
 
     settings = load(config)
     with progress_bar(f"replay {video.name}") as progress:
-        summary = replay_video(video, settings, out, annotate, replay_parts, progress)
-    Console().print(told(summary))
+        done = replay_video(video, settings, out, annotate=annotate, progress=progress)
+    Console().print(told(done.summary))
 
 
 @app.command()
@@ -150,9 +155,7 @@ def events_verify(
 
 @app.command()
 def train(
-    data: Annotated[
-        Path, typer.Option(help="Folder with train/ and val/, each annotations.json and images/.")
-    ],
+    data: DataFolder,
     out: Annotated[
         Path, typer.Option("--out", "-o", help="Folder for checkpoints and metrics; an earlier run goes on.")
     ],
@@ -164,11 +167,44 @@ def train(
     seed: int = 0,
     device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
     workers: Annotated[int, typer.Option(min=0, help="Processes that prepare pictures.")] = 1,
+    time_budget: Annotated[
+        float | None, typer.Option(help="Hours of training in all; the learning rate comes down in time.", min=0)
+    ] = None,
 ) -> None:
-    """Train a detector from scratch. Killed and started again, it goes on where it was."""
-    from handguard.training.command import train_command
+    """Train a detector from scratch, and end with a model and its card in OUT.
 
-    train_command(data, out, architecture, steps, batch_size, seed, device, workers)
+    Killed and started again, it goes on where it was. `torchrun --nproc-per-node N -m handguard train …`
+    trains with N processes, --batch-size pictures each.
+    """
+    from handguard.training.command import Job, train_command
+
+    budget_s = time_budget * 3600 if time_budget else None
+    job = Job(data, out, architecture, steps, batch_size, seed, device, workers, budget_s)
+    with _listening("train") as listener:
+        train_command(job, listener)
+
+
+@app.command()
+def package(
+    checkpoint: Annotated[Path, typer.Option(help="checkpoint.pt of a training run, finished or not.")],
+    data: DataFolder,
+    name: Annotated[str, typer.Option(help="What the model will be called.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for NAME.safetensors and NAME.json.")],
+    architecture: Annotated[
+        str | None, typer.Option(help="Where the checkpoint does not say.")
+    ] = None,
+    recipe: Annotated[
+        Path | None, typer.Option(help="The recipe as JSON, where the checkpoint has none.")
+    ] = None,
+    note: Annotated[list[str] | None, typer.Option(help="A sentence for the card. May be repeated.")] = None,
+) -> None:
+    """Measure a checkpoint on val, choose its operating point, and write it as a model with its card."""
+    from handguard.training.card_making import Order
+    from handguard.training.command import package_command
+
+    order = Order(checkpoint, data, name, out, architecture, notes=tuple(note or ()))
+    with _listening("measure") as listener:
+        package_command(order, recipe, listener)
 
 
 @app.command()
@@ -184,7 +220,8 @@ def evaluate(
     """Measure a model: AP, recall and false alarms at its operating point, per class, size and source."""
     from handguard.training.command import evaluate_command
 
-    evaluate_command(annotations, images, json_out, model, plots)
+    with _listening("evaluate") as listener:
+        evaluate_command(annotations, images, json_out, model, plots, listener)
 
 
 @app.command()
@@ -193,12 +230,22 @@ def version() -> None:
     print(__version__)
 
 
+@contextmanager
+def _listening(what: str) -> Iterator[Listener]:
+    """A bar on stderr, and lines above it, for a command that takes minutes."""
+    from handguard.desk.closing import progress_bar
+    from handguard.training.command import Listener
+
+    with progress_bar(what) as progress:
+        yield Listener(progress, lambda line: print(line, file=sys.stderr))
+
+
 def main(arguments: Sequence[str] | None = None) -> Any:
     """The console script. Every error made on purpose is one message and its exit code."""
     try:
         app(args=list(sys.argv[1:] if arguments is None else arguments), prog_name="handguard")
     except HandguardError as error:
-        Console(stderr=True).print(f"handguard: {error}", style="red", markup=False, highlight=False)
+        Console(stderr=True).print(f"handguard: {error}", style="red", markup=False, highlight=False, soft_wrap=True)
         sys.exit(error.exit_code)
 
 

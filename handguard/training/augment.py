@@ -69,7 +69,7 @@ def _mosaic(
     for sample, (x1, y1, x2, y2) in zip(samples, tiles, strict=True):
         image, boxes, labels = _warped(sample, rng, how, (x2 - x1, y2 - y1))
         canvas[y1:y2, x1:x2] = image
-        all_boxes.append(boxes + np.float32([x1, y1, x1, y1]))
+        all_boxes.append(boxes + np.array([x1, y1, x1, y1], np.float32))
         all_labels.append(labels)
     return canvas, np.concatenate(all_boxes), np.concatenate(all_labels)
 
@@ -214,8 +214,8 @@ def _motion_blurred(image: Image, rng: np.random.Generator) -> Image:
     kernel = np.zeros((length, length), np.float32)
     kernel[length // 2] = 1
     turn = cv2.getRotationMatrix2D(((length - 1) / 2, (length - 1) / 2), float(rng.uniform(0, 180)), 1.0)
-    kernel = cv2.warpAffine(kernel, turn, (length, length))
-    return np.asarray(cv2.filter2D(image, -1, kernel / max(float(kernel.sum()), 1e-3)), np.uint8)
+    line = np.asarray(cv2.warpAffine(kernel, turn, (length, length)), np.float32)
+    return np.asarray(cv2.filter2D(image, -1, line / max(float(line.sum()), 1e-3)), np.uint8)
 
 
 def _low_resolution(image: Image, rng: np.random.Generator) -> Image:
@@ -223,6 +223,6 @@ def _low_resolution(image: Image, rng: np.random.Generator) -> Image:
     height, width = image.shape[:2]
     factor = rng.uniform(0.4, 0.9)
     small = cv2.resize(image, None, fx=factor, fy=factor, interpolation=cv2.INTER_AREA)
-    image = cv2.resize(small, (width, height), interpolation=cv2.INTER_LINEAR)
-    _, coded = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(30, 90))])
+    large = cv2.resize(small, (width, height), interpolation=cv2.INTER_LINEAR)
+    _, coded = cv2.imencode(".jpg", large, [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(30, 90))])
     return np.asarray(cv2.imdecode(coded, cv2.IMREAD_COLOR), np.uint8)

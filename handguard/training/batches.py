@@ -1,7 +1,8 @@
 """Training batches as a function of their number, so that a resumed run sees the same pictures.
 
-Batch `i` of a run depends on the seed and on `i` alone: which pictures, which
-augmentation, which input side. Nothing has to be saved but `i`.
+Batch `i` of a run depends on the seed and on `i` alone, and on the rank where
+several processes train: which pictures, which augmentation, which input side.
+Nothing has to be saved but `i`.
 """
 
 from __future__ import annotations
@@ -40,6 +41,8 @@ class Plan:
     seed: int = 0
     how: Augmentation = field(default_factory=Augmentation)
     source_weights: dict[str, float] = field(default_factory=dict)  # how often, per picture; 1 unless named
+    rank: int = 0  # of the processes that train together, each with its own pictures and `batch_size`
+    ranks: int = 1
 
     def side_of(self, step: int) -> int:
         """The input side of a batch."""
@@ -62,7 +65,7 @@ class Batches(Dataset[Batch]):
     def __getitem__(self, step: int) -> Batch:
         cv2.setNumThreads(0)  # the loader's workers are the parallelism
         side = self.plan.side_of(step)
-        rng = np.random.default_rng((self.plan.seed, 2, step))
+        rng = np.random.default_rng((self.plan.seed, 2, step, self.plan.rank))
         drawn = [self._draw(rng, side) for _ in range(self.plan.batch_size)]
         images = torch.from_numpy(np.stack([image for image, _ in drawn])).permute(0, 3, 1, 2)
         return Batch(images, [truth for _, truth in drawn], side)

@@ -3,22 +3,19 @@
     while there are steps left:
         draw a batch                     batches.py: a function of the step number
         predict in bfloat16, loss in float32
-        refuse a loss that is not finite
+        refuse a loss or a gradient that is not finite
         step, then follow with the moving average (what is evaluated and shipped)
         now and then: write a checkpoint, evaluate, write a metrics row
 
 A checkpoint holds the weights, their moving average, the optimiser and the step;
 because a batch is a function of the step, a killed run continues on the same
-loss curve.
+loss curve (except under a time budget, where the learning rate follows the clock).
 """
 
 from __future__ import annotations
 
 import copy
-import csv
 import math
-import os
-import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -30,12 +27,12 @@ from torch import Tensor, nn
 from handguard.detection.architectures import build
 from handguard.detection.losses import Loss, aligned_loss, multibox_loss
 from handguard.detection.scores import ScoreKind
-from handguard.detection.ssd import Ssd
-from handguard.errors import HandguardError
+from handguard.detection.ssd import Raw, Ssd
+from handguard.errors import HandguardError, mismatch
 from handguard.training.batches import Batch, Plan, loader
-
-CHECKPOINT = "checkpoint.pt"
-METRICS = "metrics.csv"
+from handguard.training.checkpoints import CHECKPOINT, Checkpoint, resume, save
+from handguard.training.crew import Crew
+from handguard.training.meter import METRICS, Meter, Progress, write_row
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,88 +46,120 @@ class Recipe:
     ema_decay: float = 0.999
     max_gradient_norm: float = 10.0
     cooldown_to: float = 0.02  # of the learning rate, at the end of the cosine
+    precision: str = "bf16"  # of the forward pass: bf16 or float32
+    time_budget_s: float | None = None  # all starts together; the schedule then ends with the budget
     device: str = "cpu"
     workers: int = 1
     checkpoint_every_s: float = 120.0
     evaluate_every_s: float = 900.0
+    start: str = "scratch (no weights from elsewhere)"
 
 
 Evaluate = Callable[[Ssd], dict[str, float]]
-Report = Callable[["Progress"], None]
-
-
-@dataclass(frozen=True, slots=True)
-class Progress:
-    """One step's news, for whoever shows it."""
-
-    step: int
-    steps: int
-    loss: Loss
-    images_per_s: float
-    waited_share: float  # of the time since the last report, spent waiting for data
-    metrics: dict[str, float] | None = None
+Report = Callable[[Progress], None]
 
 
 def train(
-    recipe: Recipe, plan: Plan, out: Path, evaluate: Evaluate, report: Report, init: Ssd | None = None
+    recipe: Recipe,
+    plan: Plan,
+    out: Path,
+    evaluate: Evaluate,
+    report: Report,
+    init: Ssd | None = None,
+    crew: Crew | None = None,
 ) -> Ssd:
-    """Run (or continue) the training described by `recipe` and `plan`; returns the averaged network."""
+    """Run (or continue) the training described by `recipe` and `plan`; returns the averaged network.
+
+    Raises `HandguardError` for a loss that is not finite, `DeviceError` for a
+    checkpoint that cannot be written; the one before it is whole in both cases.
+    """
+    crew = crew or Crew(recipe.device)
     out.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(plan.seed)
-    model = _placed(init or build(recipe.architecture), recipe.device)
-    average = copy.deepcopy(model).eval().requires_grad_(False)
-    optimizer = _optimizer(model, recipe)
-    step = _resume(out / CHECKPOINT, model, average, optimizer)
-    priors = _PriorsBySide(recipe.architecture, recipe.device)
-    lossy = multibox_loss if model.score_kind is ScoreKind.SOFTMAX else aligned_loss
-    meter = _Meter(recipe)
+    model, average, optimizer = _prepared(init or build(recipe.architecture), recipe, crew.device)
+    saved = resume(out / CHECKPOINT, model, average, optimizer)
+    step = saved.step if saved else 0
+    priors = _PriorsBySide(recipe.architecture, crew.device)
+    meter = _meter(recipe, saved)
+    called = crew.wrapped(model.train())
 
     for batch in loader(plan, step, recipe.workers):
         meter.data_arrived()
-        for group in optimizer.param_groups:
-            group["lr"] = recipe.learning_rate * _schedule(step, plan.steps, recipe)
-        loss = _losses(model.train(), batch, priors, lossy, recipe.device)
-        if not math.isfinite(float(loss.total.detach())):
-            raise HandguardError(
-                f"training: loss at step {step}: expected a finite number, found {float(loss.total.detach())}"
-            )
+        done = crew.agreed(_share_done(step, plan.steps, meter.trained_s, recipe))
+        raw = _predicted(called, batch, recipe.precision, crew.device)
+        loss = _loss(model.score_kind, raw, batch, priors[batch.side_px])
+        _require_finite("loss", float(loss.total.detach()), step)
         optimizer.zero_grad(set_to_none=True)
         loss.total.backward()  # type: ignore[no-untyped-call]
-        nn.utils.clip_grad_norm_(model.parameters(), recipe.max_gradient_norm)
+        norm = nn.utils.clip_grad_norm_(model.parameters(), recipe.max_gradient_norm)
+        _require_finite("gradient", float(norm), step)
+        _set_rate(optimizer, recipe.learning_rate * _schedule(step, done, recipe))
         optimizer.step()
         step += 1
         _follow(average, model, min(recipe.ema_decay, (1 + step) / (20 + step)))
 
-        last = step == plan.steps
-        if meter.due("checkpoint") or last:
-            _save(out / CHECKPOINT, model, average, optimizer, step)
-        metrics = evaluate(average) if meter.due("evaluate") or last else None
-        progress = meter.progress(step, plan.steps, loss, len(batch.images), metrics)
-        if metrics:
-            _write_row(out / METRICS, progress)
+        last = step == plan.steps or done >= 1.0
+        weighed = crew.leads and (meter.due("evaluate") or last)
+        if crew.leads and (meter.due("checkpoint") or weighed):
+            save(out / CHECKPOINT, model, average, optimizer, step, described(recipe, plan), meter.trained_s)
+        metrics = evaluate(average) if weighed else None
+        progress = meter.progress(step, plan.steps, loss, len(batch.images) * crew.ranks, metrics)
+        write_row(out / METRICS, progress)
         report(progress)
+        if last:
+            break
     return average
 
 
-def _placed(network: Ssd, device: str) -> Ssd:
-    """On its device, channels last: the order that convolutions run fastest in."""
-    return network.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
+def _meter(recipe: Recipe, saved: Checkpoint | None) -> Meter:
+    before_s = saved.trained_s if saved and saved.trained_s else 0.0
+    return Meter({"checkpoint": recipe.checkpoint_every_s, "evaluate": recipe.evaluate_every_s}, before_s)
 
 
-def _losses(model: Ssd, batch: Batch, priors: _PriorsBySide, lossy: Callable[..., Loss], device: str) -> Loss:
+def _prepared(network: Ssd, recipe: Recipe, device: str) -> tuple[Ssd, Ssd, torch.optim.Optimizer]:
+    """What learns, what follows it, and what moves it. Channels last is the order convolutions run fastest in."""
+    model: Ssd = network.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return model, copy.deepcopy(model).eval().requires_grad_(False), _optimizer(model, recipe)
+
+
+def _predicted(called: Any, batch: Batch, precision: str, device: str) -> Raw:
     images = batch.images.to(device, non_blocking=True).float().contiguous(memory_format=torch.channels_last)
-    with torch.autocast(torch.device(device).type, torch.bfloat16):
-        raw = model(images)
-    truths = [type(t)(t.boxes_norm.to(device), t.labels.to(device)) for t in batch.truths]
-    return lossy(raw, truths, priors[batch.side_px])
+    with torch.autocast(torch.device(device).type, torch.bfloat16, enabled=precision == "bf16"):
+        return called(images)  # type: ignore[no-any-return]
 
 
-def _schedule(step: int, steps: int, recipe: Recipe) -> float:
-    """Linear warm-up, then half a cosine."""
+def _loss(kind: ScoreKind, raw: Raw, batch: Batch, priors: Tensor) -> Loss:
+    lossy = multibox_loss if kind is ScoreKind.SOFTMAX else aligned_loss
+    truths = [type(t)(t.boxes_norm.to(priors.device), t.labels.to(priors.device)) for t in batch.truths]
+    return lossy(raw, truths, priors)
+
+
+def _require_finite(what: str, value: float, step: int) -> None:
+    """Before the step that would poison the weights, and with them the next checkpoint."""
+    if not math.isfinite(value):
+        raise HandguardError(
+            f"{mismatch(f'training: {what} at step {step}', 'a finite number', value)}; "
+            "the newest checkpoint is kept. A lower learning rate may help"
+        )
+
+
+def _share_done(step: int, steps: int, trained_s: float, recipe: Recipe) -> float:
+    """How much of the run after the warm-up is over, by steps or by time, whichever is further."""
+    of_steps = (step - recipe.warmup_steps) / max(steps - recipe.warmup_steps, 1)
+    of_time = trained_s / recipe.time_budget_s if recipe.time_budget_s else 0.0
+    return min(max(of_steps, of_time, 0.0), 1.0)
+
+
+def _set_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
+    for group in optimizer.param_groups:
+        group["lr"] = rate
+
+
+def _schedule(step: int, done: float, recipe: Recipe) -> float:
+    """Linear warm-up by steps, then half a cosine over the share of the run that is `done`."""
     if step < recipe.warmup_steps:
         return (step + 1) / recipe.warmup_steps
-    share = (step - recipe.warmup_steps) / max(steps - recipe.warmup_steps, 1)
-    return recipe.cooldown_to + (1 - recipe.cooldown_to) * 0.5 * (1 + math.cos(math.pi * min(share, 1.0)))
+    return recipe.cooldown_to + (1 - recipe.cooldown_to) * 0.5 * (1 + math.cos(math.pi * done))
 
 
 def _optimizer(model: Ssd, recipe: Recipe) -> torch.optim.Optimizer:
@@ -168,77 +197,6 @@ class _PriorsBySide:
         return self._known[side_px]
 
 
-class _Meter:
-    """Counts images and waiting, and says when the slow things are due."""
-
-    def __init__(self, recipe: Recipe) -> None:
-        self._every = {"checkpoint": recipe.checkpoint_every_s, "evaluate": recipe.evaluate_every_s}
-        now = time.monotonic()
-        self._last = dict.fromkeys(self._every, now)
-        self._began = self._step_ended = now
-        self._images, self._waited_s = 0, 0.0
-
-    def data_arrived(self) -> None:
-        self._waited_s += time.monotonic() - self._step_ended
-
-    def due(self, what: str) -> bool:
-        if time.monotonic() - self._last[what] < self._every[what]:
-            return False
-        self._last[what] = time.monotonic()
-        return True
-
-    def progress(
-        self, step: int, steps: int, loss: Loss, images: int, metrics: dict[str, float] | None
-    ) -> Progress:
-        self._step_ended = time.monotonic()
-        self._images += images
-        elapsed = self._step_ended - self._began
-        detached = Loss(loss.classes.detach(), loss.boxes.detach())
-        return Progress(step, steps, detached, self._images / elapsed, self._waited_s / elapsed, metrics)
-
-
-def _resume(path: Path, model: Ssd, average: Ssd, optimizer: torch.optim.Optimizer) -> int:
-    if not path.exists():
-        return 0
-    saved = torch.load(path, weights_only=True)
-    model.load_state_dict(saved["model"])
-    average.load_state_dict(saved["average"])
-    optimizer.load_state_dict(saved["optimizer"])
-    return int(saved["step"])
-
-
-def _save(path: Path, model: Ssd, average: Ssd, optimizer: torch.optim.Optimizer, step: int) -> None:
-    """Write a checkpoint under a temporary name, then rename: a kill leaves the old one or the new one."""
-    state: dict[str, Any] = {
-        "model": model.state_dict(),
-        "average": average.state_dict(),
-        "optimizer": optimizer.state_dict(),
-        "step": step,
-    }
-    temporary = path.with_suffix(".tmp")
-    with temporary.open("wb") as file:
-        torch.save(state, file)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
-
-
-def _write_row(path: Path, progress: Progress) -> None:
-    row = {
-        "step": progress.step,
-        **{f"loss_{k}": float(v) for k, v in progress.loss._asdict().items()},
-        "images_per_s": progress.images_per_s,
-        "waited_share": progress.waited_share,
-        **(progress.metrics or {}),
-    }
-    new = not path.exists()
-    with path.open("a", newline="") as file:
-        writer = csv.DictWriter(file, list(row))
-        if new:
-            writer.writeheader()
-        writer.writerow(row)
-
-
 def described(recipe: Recipe, plan: Plan) -> dict[str, Any]:
     """The recipe as it goes into the card."""
     return {
@@ -249,4 +207,5 @@ def described(recipe: Recipe, plan: Plan) -> dict[str, Any]:
         "augmentation": asdict(plan.how),
         "source_weights": plan.source_weights,
         "seed": plan.seed,
+        "processes": plan.ranks,
     }

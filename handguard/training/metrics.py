@@ -65,22 +65,23 @@ def curve(pictures: Sequence[Judged], *, iou: float = 0.5, min_side: float = 0.0
     for picture in pictures:
         smallest = min_side * picture.side_px
         ignored = picture.gt_ignored | (_sides(picture.gt_boxes) < smallest)
-        wanted += int((~ignored).sum())
+        wanted += int(np.sum(~ignored))
         for score, verdict in _verdicts(picture, ignored, iou, smallest):
             scores.append(score)
             right.append(verdict)
-    order = np.argsort(-np.asarray(scores, np.float32), kind="stable")
-    return Curve(np.asarray(scores, np.float32)[order], np.asarray(right, np.bool_)[order], wanted)
+    order = np.argsort(-np.array(scores, np.float32), kind="stable")
+    return Curve(np.array(scores, np.float32)[order], np.array(right, np.bool_)[order], wanted)
 
 
 def _verdicts(
     picture: Judged, ignored: NDArray[np.bool_], iou: float, smallest: float
 ) -> list[tuple[float, bool]]:
     overlap = iou_np(picture.boxes, picture.gt_boxes)
+    reaches = np.max(overlap, axis=1, initial=0.0) >= iou
     free = np.ones(len(picture.gt_boxes), np.bool_)
     verdicts = []
     for i in np.argsort(-picture.scores, kind="stable"):
-        best = _best_match(overlap[i], free, ignored, iou)
+        best = _best_match(overlap[i], free, ignored, iou) if reaches[i] else None
         if best is None:
             if _sides(picture.boxes[i : i + 1])[0] >= smallest:
                 verdicts.append((float(picture.scores[i]), False))
@@ -92,7 +93,7 @@ def _verdicts(
 
 
 def _best_match(
-    overlap: Floats, free: NDArray[np.bool_], ignored: NDArray[np.bool_], iou: float
+    overlap: NDArray[np.float64], free: NDArray[np.bool_], ignored: NDArray[np.bool_], iou: float
 ) -> int | None:
     """The demanded ground truth with most overlap; failing that, an ignored one; failing that, none."""
     for candidates in (free & ~ignored, ignored):
@@ -102,14 +103,46 @@ def _best_match(
     return None
 
 
+def voc07(pictures: Sequence[Judged], iou: float = 0.5) -> float:
+    """The 11-point average precision of PASCAL VOC 2007; NaN when there was nothing to find.
+
+    VOC's rule of matching is stricter than COCO's: a detection answers for the
+    ground truth it overlaps most, and is wrong if another has answered for it. An
+    overlap of exactly `iou` is not enough.
+    """
+    verdicts = [verdict for picture in pictures for verdict in _voc_verdicts(picture, iou)]
+    wanted = sum(len(picture.gt_boxes) for picture in pictures)
+    order = np.argsort([-score for score, _ in verdicts], kind="stable")
+    right = np.array([verdict for _, verdict in verdicts], np.bool_)[order]
+    one = Curve(np.array([score for score, _ in verdicts], np.float32)[order], right, wanted)
+    if wanted == 0:
+        return float("nan")
+    reached = [one.precision[one.recall >= level - 1e-12] for level in np.linspace(0, 1, 11)]
+    return float(np.mean([max(precisions, default=0.0) for precisions in reached]))
+
+
+def _voc_verdicts(picture: Judged, iou: float) -> list[tuple[float, bool]]:
+    overlap = iou_np(picture.boxes, picture.gt_boxes)
+    free = np.ones(len(picture.gt_boxes), np.bool_)
+    verdicts = []
+    for i in np.argsort(-picture.scores, kind="stable"):
+        best = int(overlap[i].argmax()) if len(free) else -1
+        right = best >= 0 and bool(overlap[i, best] > iou and free[best])
+        if right:
+            free[best] = False
+        verdicts.append((float(picture.scores[i]), right))
+    return verdicts
+
+
 def _sides(boxes: Floats) -> Floats:
     return np.asarray(np.max(boxes[:, 2:] - boxes[:, :2], axis=1, initial=0), np.float32)
 
 
-def iou_np(first: Floats, second: Floats) -> Floats:
+def iou_np(first: Floats, second: Floats) -> NDArray[np.float64]:
     """Intersection over union of every pair, `(A, 4), (B, 4) → (A, B)`."""
+    first, second = first.astype(np.float64), second.astype(np.float64)
     low = np.maximum(first[:, None, :2], second[None, :, :2])
     high = np.minimum(first[:, None, 2:], second[None, :, 2:])
     inter = np.prod(np.clip(high - low, 0, None), axis=-1)
     area = [np.prod(b[:, 2:] - b[:, :2], axis=1) for b in (first, second)]
-    return np.asarray(inter / np.maximum(area[0][:, None] + area[1][None] - inter, 1e-9), np.float32)
+    return np.asarray(inter / np.maximum(area[0][:, None] + area[1][None] - inter, 1e-9), np.float64)

@@ -1,66 +1,55 @@
-"""Run a network over annotated pictures, as deployment would, and measure what it finds."""
+"""Run a network in training over annotated pictures, in batches, to see how it is coming on.
+
+The letterbox, decoding and suppression are those of deployment; the input is the
+one trained for, whatever the picture's shape. What a card tells is measured by
+`evaluation`, with the detector itself.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import torch
 
 from handguard.detection.postprocess import Thresholds, found
 from handguard.detection.preprocess import letterboxed
-from handguard.detection.ssd import Ssd
+from handguard.detection.ssd import Raw, Ssd
 from handguard.training.coco import Sample, decode_picture
-from handguard.training.metrics import Judged, curve
-from handguard.types import HandClass
-
-FAR_SIDE = 1 / 12  # hands of at least this share of the longer side: what a camera over a table sees
-
-
-@torch.no_grad()
-def judged(
-    network: Ssd, samples: Sequence[Sample], input_px: tuple[int, int], batch: int = 16
-) -> dict[str, list[Judged]]:
-    """Detections on every picture against its truth: `any`, and one entry per class."""
-    results: dict[str, list[Judged]] = {"any": [], **{kind.title: [] for kind in HandClass}}
-    priors = network.priors.cpu().numpy()
-    for start in range(0, len(samples), batch):
-        chunk = list(samples[start : start + batch])
-        boxed = [letterboxed(decode_picture(sample), input_px) for sample in chunk]
-        pictures = torch.from_numpy(np.stack([image for image, _ in boxed])).permute(0, 3, 1, 2)
-        device = network.priors.device
-        images = pictures.to(device).float().contiguous(memory_format=torch.channels_last)
-        with torch.autocast(device.type, torch.bfloat16):
-            logits, offsets = (x.float().cpu().numpy() for x in network(images))
-        for i, (sample, (_, placement)) in enumerate(zip(chunk, boxed, strict=True)):
-            hands = found(logits[i], offsets[i], priors, network.score_kind, EVERY_HAND)
-            boxes = placement.to_picture(hands.boxes_norm)
-            _add(results, sample, boxes, hands.scores, hands.labels)
-    return results
-
+from handguard.training.measures import Answer, curves
+from handguard.types import Detections
 
 EVERY_HAND = Thresholds(one_class_per_hand=True)
 
 
-def _add(
-    results: dict[str, list[Judged]],
-    sample: Sample,
-    boxes: np.ndarray,  # type: ignore[type-arg]
-    scores: np.ndarray,  # type: ignore[type-arg]
-    labels: np.ndarray,  # type: ignore[type-arg]
-) -> None:
-    side = max(sample.width_px, sample.height_px)
-    nothing = np.zeros(len(sample.boxes_px), np.bool_)
-    results["any"].append(Judged(boxes, scores, sample.boxes_px, nothing, side))
-    for kind in HandClass:
-        mine, gt = labels == kind, sample.labels == kind
-        results[kind.title].append(Judged(boxes[mine], scores[mine], sample.boxes_px[gt], nothing[gt], side))
+@torch.no_grad()
+def answered(
+    network: Ssd, samples: Sequence[Sample], input_px: tuple[int, int], batch: int = 16
+) -> Iterator[Answer]:
+    """Hands on every picture, in order, from a score of 0.01 on; bfloat16, as in training."""
+    priors = network.priors.cpu().numpy()
+    for start in range(0, len(samples), batch):
+        chunk = list(samples[start : start + batch])
+        boxed = [letterboxed(decode_picture(sample), input_px) for sample in chunk]
+        raw = _predicted(network, np.stack([image for image, _ in boxed]))
+        logits, offsets = (x.float().cpu().numpy() for x in raw)
+        for i, (sample, (_, placement)) in enumerate(zip(chunk, boxed, strict=True)):
+            hands = found(logits[i], offsets[i], priors, network.score_kind, EVERY_HAND)
+            boxes = placement.to_picture(hands.boxes_norm)
+            yield Answer(sample, Detections(boxes, hands.scores, hands.labels, start + i, 0))
 
 
-def summary(results: dict[str, list[Judged]]) -> dict[str, float]:
-    """AP50 per class and class-agnostic, over all hands and over those of at least 1/12."""
+def _predicted(network: Ssd, pictures: np.ndarray) -> Raw:  # type: ignore[type-arg]
+    device = network.priors.device
+    images = torch.from_numpy(pictures).permute(0, 3, 1, 2).to(device).float()
+    with torch.autocast(device.type, torch.bfloat16):
+        return network(images.contiguous(memory_format=torch.channels_last))  # type: ignore[no-any-return]
+
+
+def summary(answers: Sequence[Answer]) -> dict[str, float]:
+    """AP50 per class and class-agnostic, over all hands and over near ones; one row of metrics.csv."""
     return {
-        f"ap50_{name}{suffix}": curve(pictures, min_side=smallest).average_precision()
-        for name, pictures in results.items()
-        for suffix, smallest in (("", 0.0), ("_near", FAR_SIDE))
+        f"ap50_{name}{'' if group == 'all' else '_near'}": one.average_precision()
+        for name, view in curves(answers).items()
+        for group, one in view.items()
     }

@@ -1,0 +1,145 @@
+"""From a checkpoint to a model that can be shipped: weights, and a card that hides nothing.
+
+The weights are the moving average of the checkpoint. They are measured on the
+validation set through the detector of the stop path, the operating point is chosen
+there, and the card tells: the recipe, how far training got, the sources of the
+pictures with their licences, every number, and every target that is missed.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from handguard.detection.architectures import build, member_of
+from handguard.detection.card import Card, ModelFiles, OperatingPoint
+from handguard.detection.loading import Choice
+from handguard.detection.ssd import Ssd
+from handguard.detection.weights import save_model
+from handguard.errors import ModelError, mismatch
+from handguard.training import checkpoints
+from handguard.training.coco import Sample
+from handguard.training.datasets import Split, load_split
+from handguard.training.evaluation import OnProgress, Run, numbers, run_detector
+from handguard.training.operating_point import LOWEST, Wishes, choose
+from handguard.training.sources import known_sources, listed
+from handguard.training.targets import judged_targets, told_targets
+from handguard.types import HandClass
+
+CLASSES = tuple(kind.title for kind in HandClass)
+OPTIMISTIC = (
+    "The operating point was chosen and measured on the same validation pictures; expect a little less elsewhere, "
+    "and check it on the site's own recordings."
+)
+FAR_FROM_HERE = (
+    "The pictures come from other places than your machine. "
+    "No number here says how often a hand is missed there."
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What is to be packaged, and what the checkpoint does not know by itself."""
+
+    checkpoint: Path
+    data: Path  # folder with train and val
+    name: str
+    out: Path
+    architecture: str | None = None  # None: as in the checkpoint's recipe
+    recipe: dict[str, Any] = field(default_factory=dict)  # for a checkpoint without one
+    notes: tuple[str, ...] = ()
+    wishes: Wishes = field(default_factory=Wishes)
+
+
+def package(order: Order, progress: OnProgress) -> ModelFiles:
+    """Measure and write `NAME.safetensors` and `NAME.json` into `order.out`. Raises `ModelError`, `DatasetError`."""
+    saved = checkpoints.read(order.checkpoint)
+    recipe = order.recipe or saved.recipe
+    architecture = order.architecture or recipe.get("architecture")
+    if architecture is None:
+        raise ModelError(
+            mismatch(f"{order.checkpoint}: recipe", "an architecture, here or by --architecture", "none")
+        )
+    network = build(architecture)
+    _fill(network, saved, order.checkpoint, architecture)
+    train, val = (load_split(order.data, split) for split in (Split.TRAIN, Split.VAL))
+    draft = _draft(order.name, architecture, network)
+    run = measured(network, draft, val, progress)
+    card = _with_numbers(draft, run, order.wishes)
+    known = known_sources(order.data)
+    return save_model(
+        network,
+        replace(
+            card,
+            data=[*listed("train", train, known), *listed("val", val, known)],
+            recipe={**recipe, **_progress_made(saved, recipe, len(train))},
+            notes=[_how_far(saved, recipe, len(train)), *card.notes, *order.notes],
+        ),
+        order.out,
+    )
+
+
+def measured(network: Ssd, draft: Card, samples: Sequence[Sample], progress: OnProgress) -> Run:
+    """Run unsaved weights through the detector of the stop path."""
+    with tempfile.TemporaryDirectory() as folder:
+        files = save_model(network, draft, Path(folder))
+        return run_detector(Choice(str(files.weights)), samples, progress)
+
+
+def _fill(network: Ssd, saved: checkpoints.Checkpoint, path: Path, architecture: str) -> None:
+    try:
+        network.load_state_dict(saved.average)
+    except RuntimeError as error:
+        told = str(error).splitlines()[-1].strip()
+        raise ModelError(mismatch(str(path), f"weights of {architecture}", told)) from error
+    network.eval()
+
+
+def _draft(name: str, architecture: str, network: Ssd) -> Card:
+    member = member_of(architecture)
+    point = OperatingPoint(LOWEST, chosen="not chosen yet")
+    multiple = member.any_multiple_of_px
+    return Card(name, architecture, CLASSES, member.input_px, point, "", network.score_kind.value, multiple)
+
+
+def _with_numbers(draft: Card, run: Run, wishes: Wishes) -> Card:
+    chosen = choose(run.answers, wishes)
+    found = numbers(run, chosen.min_score)
+    rows = judged_targets(found)
+    return replace(
+        draft,
+        operating_point=OperatingPoint(chosen.min_score, chosen=chosen.words),
+        metrics={**found, "targets": rows},
+        notes=[told_targets(rows), OPTIMISTIC, FAR_FROM_HERE],
+    )
+
+
+def _progress_made(saved: checkpoints.Checkpoint, recipe: dict[str, Any], pictures: int) -> dict[str, Any]:
+    seen = saved.step * int(recipe["batch_size"]) if "batch_size" in recipe else None
+    return {
+        "steps_done": saved.step,
+        "pictures_seen": seen,
+        "passes": round(seen / pictures, 1) if seen else None,
+        "trained_hours": None if saved.trained_s is None else round(saved.trained_s / 3600, 2),
+    }
+
+
+def _how_far(saved: checkpoints.Checkpoint, recipe: dict[str, Any], pictures: int) -> str:
+    """How far training got, in one or two sentences."""
+    made = _progress_made(saved, recipe, pictures)
+    planned = recipe.get("steps")
+    told = f"Trained for {saved.step:,} steps" + (f" of the {planned:,} planned" if planned else "")
+    if made["pictures_seen"]:
+        told += f": {made['pictures_seen']:,} pictures seen, {made['passes']} times each"
+    if made["trained_hours"] is not None:
+        told += f", {made['trained_hours']} hours on {recipe.get('device', 'an unknown device')}"
+    start = recipe.get("start", "scratch (no weights from elsewhere)")
+    told += f", from {start}."
+    if planned and saved.step < planned:
+        told += (
+            " Training was still going on: the learning rate had not come down, so these are early weights."
+        )
+    return told

@@ -1,0 +1,86 @@
+"""Checkpoints: all that a killed run needs to go on, written whole or not at all."""
+
+from __future__ import annotations
+
+import io
+import pickle
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from handguard.detection.ssd import Ssd
+from handguard.errors import DeviceError, ModelError, mismatch
+from handguard.evidence.atomic import write_atomically
+
+CHECKPOINT = "checkpoint.pt"
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """What is on disk. `recipe` says how the run was meant (see `loop.described`); older files lack it."""
+
+    model: dict[str, Tensor]
+    average: dict[str, Tensor]
+    optimizer: dict[str, Any]
+    step: int
+    recipe: dict[str, Any] = field(default_factory=dict)
+    trained_s: float | None = None  # all time spent training so far; None: not known
+
+
+def save(
+    path: Path,
+    model: Ssd,
+    average: Ssd,
+    optimizer: torch.optim.Optimizer,
+    step: int,
+    recipe: dict[str, Any],
+    trained_s: float,
+) -> None:
+    """Put a checkpoint in the place of the old one. Raises `DeviceError`; then the old one is untouched."""
+    state = {
+        "model": model.state_dict(),
+        "average": average.state_dict(),
+        "optimizer": optimizer.state_dict(),
+        "step": step,
+        "recipe": recipe,
+        "trained_s": trained_s,
+    }
+    buffer = io.BytesIO()  # torch writing straight to a full disk ends in its destructor, not in an error
+    torch.save(state, buffer)
+    try:
+        write_atomically(path, buffer.getvalue())
+    except OSError as error:
+        size = f"{len(buffer.getvalue()) / 1e6:.0f} MB of room for a checkpoint"
+        raise DeviceError(
+            f"{mismatch(str(path), size, error.strerror)}; the checkpoint before it, if any, is whole, "
+            "and the same command goes on from there"
+        ) from error
+
+
+def read(path: Path) -> Checkpoint:
+    """Raises `ModelError` for anything that is not one of our checkpoints."""
+    try:
+        return Checkpoint(**torch.load(path, map_location="cpu", weights_only=True))
+    except OSError as error:
+        raise ModelError(mismatch(str(path), "a checkpoint of `handguard train`", error.strerror)) from error
+    except (RuntimeError, TypeError, ValueError, EOFError, pickle.UnpicklingError) as error:
+        told = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise ModelError(mismatch(str(path), "a checkpoint of `handguard train`", told)) from error
+
+
+def resume(path: Path, model: Ssd, average: Ssd, optimizer: torch.optim.Optimizer) -> Checkpoint | None:
+    """Fill the three from the file; None when there is none yet. Raises `ModelError` when they do not fit."""
+    if not path.exists():
+        return None
+    saved = read(path)
+    try:
+        model.load_state_dict(saved.model)
+        average.load_state_dict(saved.average)
+        optimizer.load_state_dict(saved.optimizer)
+    except (RuntimeError, ValueError) as error:
+        told = str(error).splitlines()[0]
+        raise ModelError(mismatch(str(path), "a checkpoint of the same architecture", told)) from error
+    return saved

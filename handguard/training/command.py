@@ -1,0 +1,211 @@
+"""What the commands of the learning room do, in the order in which they do it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from handguard.detection import card as cards
+from handguard.detection.architectures import build, member_of
+from handguard.detection.loading import Choice
+from handguard.detection.ssd import Ssd
+from handguard.errors import DatasetError, mismatch
+from handguard.training import crew as crews
+from handguard.training.batches import Plan
+from handguard.training.card_making import Order, package
+from handguard.training.checkpoints import CHECKPOINT
+from handguard.training.coco import Sample, load_coco
+from handguard.training.datasets import Split, load_split
+from handguard.training.evaluation import OnProgress, numbers, run_detector, write_numbers
+from handguard.training.loop import Recipe, train
+from handguard.training.meter import METRICS, Progress
+from handguard.training.operating_point import choose
+from handguard.training.sources import known_sources, weights_of
+from handguard.training.training_curves import draw_curves
+from handguard.training.validation import answered, summary
+
+Tell = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Listener:
+    """Who is told: a bar's `progress(done, total)`, and lines of text."""
+
+    progress: OnProgress
+    tell: Tell
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """What a person asks of a training run; the rest of the recipe has its own defaults."""
+
+    data: Path
+    out: Path
+    architecture: str = "palmnet-s"
+    steps: int = 8000
+    batch_size: int = 32
+    seed: int = 0
+    device: str = "cpu"
+    workers: int = 1
+    time_budget_s: float | None = None
+
+
+def train_command(job: Job, listener: Listener) -> None:
+    """Train (or go on), then measure and write the model with its card into `job.out`."""
+    known = known_sources(job.data)
+    samples, val = load_split(job.data, Split.TRAIN), load_split(job.data, Split.VAL)
+    crew = crews.gather(job.device)
+    plan = Plan(
+        samples,
+        job.batch_size,
+        growing_sides(job.architecture),
+        job.steps,
+        job.seed,
+        source_weights=weights_of(samples, known),
+        rank=crew.rank,
+        ranks=crew.ranks,
+    )
+    recipe = Recipe(job.architecture, time_budget_s=job.time_budget_s, device=job.device, workers=job.workers)
+    train(recipe, plan, job.out, evaluator(job.architecture, val), reporter(listener, crew), crew=crew)
+    if crew.leads:
+        draw_curves(job.out / METRICS, job.out / "curves.png")
+        write_model(Order(job.out / CHECKPOINT, job.data, job.architecture, job.out), listener)
+    crew.disband()
+
+
+def write_model(order: Order, listener: Listener) -> None:
+    """Package, and say where it lies and what it is worth."""
+    files = package(order, listener.progress)
+    card = cards.read_card(files)
+    listener.tell(f"{files.weights}\n{files.card}")
+    for line in (
+        *card.notes,
+        f"Operating point {card.operating_point.min_score}: {card.operating_point.chosen}",
+    ):
+        listener.tell(line)
+
+
+def growing_sides(architecture: str) -> tuple[tuple[float, tuple[int, ...]], ...]:
+    """Small inputs first (cheap, and most is learnt there), then up to the size of deployment and past it."""
+    member = member_of(architecture)
+    side, multiple = max(member.input_px), member.any_multiple_of_px
+    if multiple is None:
+        return ((1.0, (side,)),)
+    small, middle, large = ([side - n * multiple for n in steps] for steps in ((4, 3, 2), (2, 1, 0), (0, -1)))
+    return ((0.45, tuple(small)), (0.8, tuple(middle)), (1.0, tuple(large)))
+
+
+def evaluator(architecture: str, val: Sequence[Sample]) -> Callable[[Ssd], dict[str, float]]:
+    """Numbers of a network in training, at the input size of deployment."""
+    input_px = member_of(architecture).input_px
+
+    def evaluate(average: Ssd) -> dict[str, float]:
+        network = build(architecture, input_px=input_px)
+        network.load_state_dict(average.state_dict())
+        network.to(average.priors.device).to(memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
+        return summary(list(answered(network, val, input_px)))
+
+    return evaluate
+
+
+def reporter(listener: Listener, crew: crews.Crew) -> Callable[[Progress], None]:
+    """Feeds the bar, and tells loss and speed every 50 steps."""
+
+    def report(progress: Progress) -> None:
+        if not crew.leads:
+            return
+        listener.progress(progress.step, progress.steps)
+        if progress.metrics or progress.step % 50 == 0:
+            listener.tell(told(progress))
+
+    return report
+
+
+def told(progress: Progress) -> str:
+    """One line about a step."""
+    loss = f"classes {float(progress.loss.classes):.3f} boxes {float(progress.loss.boxes):.3f}"
+    speed = f"{progress.images_per_s:.0f} pictures/s, {100 * progress.waited_share:.0f} % waiting for data"
+    line = f"step {progress.step}: loss {loss}; {speed}"
+    if progress.metrics:
+        line += "; " + ", ".join(f"{name} {value:.3f}" for name, value in progress.metrics.items())
+    return line
+
+
+def evaluate_command(
+    annotations: Path, images: Path, json_out: Path, model: str | None, plots: Path | None, listener: Listener
+) -> None:
+    """Measure a model over a COCO set at its card's operating point; numbers as JSON, pictures into `plots`."""
+    choice = Choice(model or cards.DEFAULT)
+    card = cards.read_card(cards.locate(choice.model))
+    samples = load_coco(annotations, images)
+    run = run_detector(choice, samples, listener.progress)
+    score = card.operating_point.min_score
+    found = {"model": card.name, "weights_sha256": card.weights_sha256, **numbers(run, score)}
+    if any(len(sample.boxes_px) for sample in samples):
+        found["would_choose"] = would_choose(run.answers)
+    write_numbers(found, json_out)
+    listener.tell(short(found))
+
+
+def would_choose(answers: list[Any]) -> dict[str, Any]:
+    """The operating point these pictures would give, beside the card's; None where they cannot."""
+    try:
+        chosen = choose(answers)
+    except DatasetError as error:
+        return {"min_score": None, "chosen": str(error)}
+    return {"min_score": chosen.min_score, "chosen": chosen.words}
+
+
+def short(found: dict[str, Any]) -> str:
+    """What a person wants to know first."""
+    at = found["at_operating_point"]
+    lines = [
+        f"{found['model']} on {found['pictures']} pictures, {found['measured_with']}",
+        *(
+            f"  AP50 {name}: {found['ap50'][name]} (near {found['ap50_near'][name]})"
+            for name in found["ap50"]
+        ),
+        f"  at score {at['min_score']}:",
+        *(
+            f"  found, {name}: {_told(row['all'])}; near: {_told(row['near'])}"
+            for name, row in at["recall"].items()
+        ),
+        f"  false hits a picture: {at['false_per_picture']}, "
+        f"a hand-free picture: {at['false_per_hand_free_picture']}",
+    ]
+    return "\n".join(lines)
+
+
+def _told(share: dict[str, Any]) -> str:
+    if share["share"] is None:
+        return "none to find"
+    low, high = share["interval_95"]
+    return f"{share['found']} of {share['hands']} = {100 * share['share']:.1f} % ({100 * low:.1f} to {100 * high:.1f})"
+
+
+def package_command(order: Order, recipe: Path | None, listener: Listener) -> None:
+    """Measure a checkpoint and write it as a model, also while its training goes on."""
+    if recipe is not None:
+        order = Order(
+            order.checkpoint,
+            order.data,
+            order.name,
+            order.out,
+            order.architecture,
+            read_recipe(recipe),
+            order.notes,
+        )
+    write_model(order, listener)
+
+
+def read_recipe(path: Path) -> dict[str, Any]:
+    """A recipe kept apart from its checkpoint. Raises `DatasetError`."""
+    try:
+        return dict(json.loads(path.read_text()))
+    except (OSError, ValueError, TypeError) as error:
+        raise DatasetError(mismatch(str(path), "a recipe as JSON", error)) from error

@@ -1,0 +1,111 @@
+"""Measure a model as it will be used: the detector of the stop path, over annotated pictures.
+
+Nothing is rebuilt for the purpose: `load_detector` gives the same crop,
+letterbox, back end, precision and suppression as in operation, only with the
+paper's low score, so that the whole curve can be seen. Pictures are taken size by
+size, because a detector is made for one size of frame.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+from handguard.detection.detector import Region
+from handguard.detection.loading import Choice, load_detector
+from handguard.evidence.atomic import write_atomically
+from handguard.training import measures
+from handguard.training.coco import Sample, decode_picture
+from handguard.training.coco_numbers import coco_numbers
+from handguard.training.measures import Answer, rounded
+from handguard.training.metrics import voc07
+from handguard.training.operating_point import LOWEST
+from handguard.types import Frame, HandClass
+
+OnProgress = Callable[[int, int | None], None]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Run:
+    """What a detector said about a set of pictures (in the order of the set), and at what speed."""
+
+    answers: list[Answer]
+    detector: str
+    seconds: float
+
+
+def run_detector(choice: Choice, samples: Sequence[Sample], progress: OnProgress) -> Run:
+    """Every hand from a score of 0.01 on. Raises `ModelError` and `DatasetError`."""
+    began = time.monotonic()
+    low = replace(choice, min_score=LOWEST)
+    answers: dict[int, Answer] = {}
+    detector = None
+    numbered = sorted(enumerate(samples), key=lambda one: _size(one[1]))
+    for size, group in groupby(numbered, key=lambda one: _size(one[1])):
+        detector = load_detector(low, Region(0, 0, *size))
+        for index, sample in group:
+            answers[index] = Answer(sample, detector.detect(Frame(index, 0, decode_picture(sample))))
+            progress(len(answers), len(samples))
+    said = detector.description if detector else ""
+    return Run([answers[i] for i in range(len(samples))], said, time.monotonic() - began)
+
+
+def numbers(run: Run, min_score: float) -> dict[str, Any]:
+    """Everything that is known about the answers, for a card or a JSON file."""
+    answers = run.answers
+    curves = measures.curves(answers)
+    return {
+        "pictures": len(answers),
+        "hand_free_pictures": len(measures.hand_free(answers)),
+        "hands": {name: view["all"].wanted for name, view in curves.items()},
+        "hands_near": {name: view["near"].wanted for name, view in curves.items()},
+        "ap50": {name: rounded(view["all"].average_precision()) for name, view in curves.items()},
+        "ap50_near": {name: rounded(view["near"].average_precision()) for name, view in curves.items()},
+        "voc07_ap50": _voc07(answers),
+        "coco": coco_numbers(answers),
+        "at_operating_point": at_score(answers, min_score),
+        "sources": measures.by_source(answers, min_score),
+        "measured_with": run.detector,
+        "pictures_per_s": round(len(answers) / run.seconds, 1),
+        "terms": TERMS,
+    }
+
+
+TERMS = {
+    "near": "hands whose longer side is at least 1/12 of the picture's longer side",
+    "any": "class-agnostic: bare or gloved, under either name",
+    "recall": "hands found under either name at an overlap (IoU) of 0.5; recall_loose: of 0.3",
+    "false hits": "reported hands that overlap no hand by 0.5, each hand counting once",
+}
+
+
+def at_score(answers: Sequence[Answer], min_score: float) -> dict[str, Any]:
+    """What operation at this score gives."""
+    return {
+        "min_score": min_score,
+        "recall": measures.recalls(answers, min_score),
+        "recall_loose": measures.recalls(answers, min_score, iou=measures.LOOSE_IOU),
+        "false_per_picture": measures.false_per_picture(answers, min_score),
+        "false_per_hand_free_picture": measures.false_per_picture(measures.hand_free(answers), min_score),
+    }
+
+
+def write_numbers(found: dict[str, Any], path: Path) -> None:
+    """As JSON, whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_atomically(path, (json.dumps(found, indent=1) + "\n").encode())
+
+
+def _voc07(answers: Sequence[Answer]) -> dict[str, float | None]:
+    views = {"any": measures.against_truth(answers)}
+    views |= {kind.title: measures.against_truth(answers, kind) for kind in HandClass}
+    return {name: rounded(voc07(view)) for name, view in views.items()}
+
+
+def _size(sample: Sample) -> tuple[int, int]:
+    return sample.width_px, sample.height_px

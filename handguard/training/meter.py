@@ -1,0 +1,90 @@
+"""What a training run tells while it goes on: loss, speed, waiting, and rows of a CSV file."""
+
+from __future__ import annotations
+
+import csv
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from handguard.detection.losses import Loss
+
+METRICS = "metrics.csv"
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """One step's news, for whoever shows it."""
+
+    step: int
+    steps: int
+    loss: Loss
+    images_per_s: float
+    waited_share: float  # of the time since the run (re)started, spent waiting for data
+    metrics: dict[str, float] | None = None
+
+
+class Meter:
+    """Counts images and waiting, and says when the slow things are due. One thread."""
+
+    def __init__(self, every_s: dict[str, float], trained_s: float = 0.0) -> None:
+        """`every_s` names the slow things and their period; `trained_s` was spent before this start."""
+        self._every_s = every_s
+        self._trained_s = trained_s
+        now = time.monotonic()
+        self._last = dict.fromkeys(every_s, now)
+        self._began = self._step_ended = now
+        self._images, self._waited_s = 0, 0.0
+
+    @property
+    def trained_s(self) -> float:
+        """All time of this run, earlier starts included."""
+        return self._trained_s + time.monotonic() - self._began
+
+    def data_arrived(self) -> None:
+        """The wait for the next batch is over."""
+        self._waited_s += time.monotonic() - self._step_ended
+
+    def due(self, what: str) -> bool:
+        """True once per period."""
+        if time.monotonic() - self._last[what] < self._every_s[what]:
+            return False
+        self._last[what] = time.monotonic()
+        return True
+
+    def progress(
+        self, step: int, steps: int, loss: Loss, images: int, metrics: dict[str, float] | None
+    ) -> Progress:
+        """A step is done; `images` were in it."""
+        self._step_ended = time.monotonic()
+        self._images += images
+        elapsed = max(self._step_ended - self._began, 1e-9)
+        detached = Loss(loss.classes.detach(), loss.boxes.detach())
+        return Progress(step, steps, detached, self._images / elapsed, self._waited_s / elapsed, metrics)
+
+
+def write_row(path: Path, progress: Progress) -> None:
+    """Append one row, if the network was evaluated at this step; the first one brings the header."""
+    if progress.metrics is None:
+        return
+    row = {
+        "step": progress.step,
+        **{f"loss_{k}": float(v) for k, v in progress.loss._asdict().items()},
+        "images_per_s": progress.images_per_s,
+        "waited_share": progress.waited_share,
+        **progress.metrics,
+    }
+    new = not path.exists()
+    with path.open("a", newline="") as file:
+        writer = csv.DictWriter(file, list(row))
+        if new:
+            writer.writeheader()
+        writer.writerow(row)
+
+
+def read_rows(path: Path) -> list[dict[str, float]]:
+    """All rows; empty when nothing was written yet."""
+    if not path.exists():
+        return []
+    with path.open(newline="") as file:
+        return [{name: float(value) for name, value in row.items()} for row in csv.DictReader(file)]

@@ -1,0 +1,103 @@
+"""The score from which a detection counts, chosen from pictures that were not trained on.
+
+Two wishes pull at it. A machine must stop for a hand, so the score may be no
+higher than the one that finds the wanted share of near hands. And it must not stop
+for nothing, or people will bypass it, so hand-free pictures may show only so many
+false hits. Where both can be had, the first decides; where they cannot, the second
+does, and the card says plainly that the wanted share is not reached.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from handguard.errors import DatasetError, mismatch
+from handguard.training.measures import (
+    GROUPS,
+    Answer,
+    against_truth,
+    false_per_picture,
+    hand_free,
+    share_found,
+)
+from handguard.training.metrics import Curve, curve
+
+LOWEST, HIGHEST = 0.01, 0.99
+STEP = 1e-4  # scores in a card have four digits
+
+
+@dataclass(frozen=True, slots=True)
+class Wishes:
+    """What is asked of the operating point."""
+
+    recall_near: float = 0.97
+    false_per_hand_free: float = 0.1
+
+    def __post_init__(self) -> None:
+        if not (0 < self.recall_near <= 1 and self.false_per_hand_free >= 0):
+            raise ValueError(f"a share up to 1 and a number from 0 are needed, got {self}")
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """The score, whether both wishes are fulfilled there, and how it came about, in words."""
+
+    min_score: float
+    fulfilled: bool
+    words: str
+
+
+def choose(answers: Sequence[Answer], wishes: Wishes | None = None) -> Chosen:
+    """Choose for these pictures. Raises `DatasetError` when no near hand is among them."""
+    wishes = wishes or Wishes()
+    near = curve(against_truth(answers), min_side=GROUPS["near"])
+    if near.wanted == 0:
+        raise DatasetError(mismatch("validation set", "at least one near hand", "none"))
+    quiet = hand_free(answers) or list(answers)
+    for_recall = _score_for_recall(near, wishes.recall_near)
+    for_quiet = _score_for_quiet(curve(against_truth(quiet)), wishes.false_per_hand_free * len(quiet))
+    fulfilled = for_recall is not None and for_recall >= for_quiet
+    score = for_recall if fulfilled and for_recall is not None else for_quiet
+    return Chosen(score, fulfilled, _words(answers, near, score, fulfilled, wishes))
+
+
+def _score_for_recall(near: Curve, share: float) -> float | None:
+    """The highest score at which the share is found; None if it is found at no score."""
+    needed = math.ceil(share * near.wanted - 1e-9)
+    found = near.scores[near.right]
+    return None if len(found) < needed else _allowed(math.floor(float(found[needed - 1]) / STEP) * STEP)
+
+
+def _score_for_quiet(quiet: Curve, at_most: float) -> float:
+    """The lowest score with at most so many false hits."""
+    wrong = quiet.scores[~quiet.right]
+    first_too_many = math.floor(at_most + 1e-9)
+    if len(wrong) <= first_too_many:
+        return LOWEST
+    return _allowed((math.floor(float(wrong[first_too_many]) / STEP) + 1) * STEP)
+
+
+def _allowed(score: float) -> float:
+    return round(float(np.clip(score, LOWEST, HIGHEST)), 4)
+
+
+def _words(answers: Sequence[Answer], near: Curve, score: float, fulfilled: bool, wishes: Wishes) -> str:
+    share = share_found(near, score).told()
+    low, high = (100 * v for v in share["interval_95"])
+    reached = f"{100 * share['share']:.1f} % (95 % interval {low:.1f} to {high:.1f} %)"
+    free = hand_free(answers)
+    cost = f"{false_per_picture(answers, score):.2f} false hits a picture"
+    if free:
+        cost += f", {false_per_picture(free, score):.2f} a hand-free picture"
+    wish = f"{100 * wishes.recall_near:.0f} % of near hands (longer side at least 1/12 of the picture's)"
+    rule = f"the highest score that finds {wish}"
+    if not fulfilled:
+        rule = (
+            f"the lowest score with at most {wishes.false_per_hand_free:g} false hits a "
+            f"{'hand-free ' if free else ''}picture, because {wish} cannot be found at that price"
+        )
+    return f"{rule}. On {len(answers)} validation pictures: {reached} of near hands found, {cost}."
