@@ -28,6 +28,8 @@ from handguard.capture.simulated import SimulatedScene
 from handguard.capture.sources import is_device, is_network
 from handguard.config import Settings, cautions, fingerprint
 from handguard.desk.feed import FeedWriter
+from handguard.desk.recording import Recording
+from handguard.errors import ConfigError, mismatch
 from handguard.evidence.ledger import WritePolicy
 from handguard.evidence.machine import boot_id, machine_id
 from handguard.evidence.schema import Genesis, OperatorAction
@@ -44,11 +46,12 @@ from handguard.relay.operator import SimulatedOperator
 from handguard.relay.simulated_board import SimulatedBoard
 from handguard.relay.unconnected import NoButton, Unconnected
 from handguard.scorekeeper import Scorekeeper
-from handguard.types import Zone
+from handguard.types import PictureFormat, Zone
 
 Say = Callable[[str], None]
 KEY_NAME = "signing-key.pem"
 ROOT = Path(__file__).parents[1]
+PERIODS_PER_DEADLINE = 1.2  # one frame's time, and some for judging it
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +90,7 @@ class _Run:
         self.source = source_of(settings, live=True)
         stack.callback(self.source.close)
         picture = self.source.format
+        _require_fast_enough(settings, picture)
         rules = rules_of(settings, picture)
         zones = rules.zones.zones
         detector = detector_of(settings, zones, picture)
@@ -96,20 +100,35 @@ class _Run:
         self.relay = _relay(settings, self.board, stack)
         reset = _reset(settings, stack)
         feed = FeedWriter(picture.width_px, picture.height_px)
-        stack.callback(feed.close)
         _viewers(settings, options, feed, zones, stack)
+        self._recording(feed, zones, evidence, stack)
+        stack.callback(feed.close)  # first of all, for then they end by themselves
         self.mailbox = Mailbox()
         camera = CameraThread(self.source, self.mailbox, reopen=_reopening(settings))
         self.summary = Summary()
         self.score = Scorekeeper(self.source, zones) if isinstance(self.source, SimulatedScene) else None
         sinks = (self.score,) if self.score else ()
+        shows_picture = options.window or settings.evidence.clips.enabled
         parts = Parts(
-            camera, self.mailbox, detector, rules, self.relay, reset, evidence, feed, sinks, options.window
+            camera, self.mailbox, detector, rules, self.relay, reset, evidence, feed, sinks, shows_picture
         )
         self.monitor = Monitor(parts, self.summary)
         self.about = {"source": self.source.name, "detector": detector.description, "evidence": str(out)}
         self.told = [f"{name:<9} {value}" for name, value in self.about.items()]
         self.told += [f"notice    {notice}" for notice in self.relay.notices]
+
+    def _recording(
+        self, feed: FeedWriter, zones: Sequence[Zone], evidence: EvidenceWriter, stack: ExitStack
+    ) -> None:
+        """The recorder of clips, where clips are wanted."""
+        wanted = self.settings.evidence.clips
+        if not wanted.enabled:
+            return
+        arguments = [feed.name, "--clips", str(self.out.resolve() / "clips")]
+        arguments += ["--runs", str(Path(self.settings.evidence.dir).resolve()), "--zones", _drawn(zones)]
+        arguments += ["--pre-s", str(wanted.pre_s), "--post-s", str(wanted.post_s)]
+        arguments += ["--quota-bytes", str(round(wanted.quota_gb * 1e9))]
+        stack.callback(Recording(arguments, evidence, self.out / "recorder.log").close)
 
     def finish(self) -> None:
         """Hear the last of relay and board, while they are still there."""
@@ -125,6 +144,15 @@ class _Run:
             more["truth"] = self.score.result()
         self.summary.write(self.out / "summary.json", **more)
         return {**self.summary.to_json(), **more}
+
+
+def _require_fast_enough(settings: Settings, picture: PictureFormat) -> None:
+    """A permit must be renewed before it ends. Raises `ConfigError` for a camera too slow for the deadline."""
+    needed_ms = PERIODS_PER_DEADLINE * picture.period_ns / 1e6
+    if settings.relay.deadline_ms < needed_ms:
+        where = f"{settings.origin.file}: relay.deadline_ms"
+        expected = f"at least {needed_ms:.0f} for a source of {picture.fps:g} frames/s, or a faster source"
+        raise ConfigError(mismatch(where, expected, settings.relay.deadline_ms))
 
 
 def _evidence(settings: Settings, out: Path, model_hash: str) -> EvidenceWriter:
@@ -182,11 +210,15 @@ def _viewers(
             ["handguard.desk.panel", feed.name, *([] if settings.warning.bell else ["--no-bell"])]
         )
     if options.window:
-        drawn = json.dumps([[zone.name, zone.role.value, zone.polygon_px] for zone in zones])
-        programs.append(["handguard.desk.window", feed.name, drawn])
+        programs.append(["handguard.desk.window", feed.name, _drawn(zones)])
     for program in programs:
         viewer = subprocess.Popen([sys.executable, "-m", *program], stdin=subprocess.DEVNULL, cwd=ROOT)
         stack.callback(_ended, viewer)
+
+
+def _drawn(zones: Sequence[Zone]) -> str:
+    """Zones as the desk's programs take them."""
+    return json.dumps([[zone.name, zone.role.value, zone.polygon_px] for zone in zones])
 
 
 def _ended(viewer: subprocess.Popen[bytes]) -> None:

@@ -52,8 +52,7 @@ OFF_REPEAT_NS = 100 * MS  # the pause published LCUS programs keep between two c
 OFF_REMINDER_NS = 1000 * MS
 BEAT_NS = 50 * MS  # the port is looked at and a report is sent at least this often
 ASK_RESTING_NS = 1000 * MS  # a board that needs rest is asked once a second, while OFF
-ASK_NS = 50 * MS
-ASKS_BEFORE_SILENT = 3
+ASK_NS, ASKS_BEFORE_SILENT = 50 * MS, 3
 RETRY_FIRST_NS, RETRY_LONGEST_NS = 20 * MS, 1000 * MS
 CLOSING_LIMIT_NS = 5000 * MS  # how long a keeper without a monitor tries to reach a lost board
 

@@ -61,6 +61,17 @@ def test_a_video_that_is_none_is_refused(start, tmp_path):
     assert "fake.mp4" in refused(start("--source", str(fake)))
 
 
+def test_a_source_too_slow_for_the_deadline_is_refused(start, tmp_path):
+    import cv2
+    import numpy as np
+
+    (tmp_path / "slow").mkdir()
+    cv2.imwrite(str(tmp_path / "slow" / "1.png"), np.full((240, 320, 3), 90, np.uint8))
+    slow = {"source": str(tmp_path / "slow"), "fps": 4}
+    message = refused(start(camera=slow, relay={"driver": "simulated", "deadline_ms": 100}))
+    assert "relay.deadline_ms: expected at least 300 for a source of 4 frames/s" in message
+
+
 def test_weights_of_another_network_are_refused(start, tmp_path):
     card = (
         (ROOT / "models" / "palmnet-s.json")
