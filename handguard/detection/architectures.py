@@ -23,8 +23,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
-from torch import nn
-
 from handguard.detection import priors
 from handguard.detection.backbones import mobilenet_v3, vgg
 from handguard.detection.backbones.layers import conv_bn
@@ -186,7 +184,7 @@ def _ssdlite320_mobilenet_v3(order: Order) -> Ssd:
         backbone,
         started_normal(separable_head(channels, per_cell, order.classes + 1, mobilenet_v3.NORM)),
         started_normal(separable_head(channels, per_cell, 4, mobilenet_v3.NORM)),
-        priors.grid(maps, order.input_px, clip=True),
+        priors.grid(maps, order.input_px),
         ScoreKind.SOFTMAX,
         tower=tower,
         mean_bgr=HALF,
@@ -206,11 +204,16 @@ def _ssd512_vgg16(order: Order) -> Ssd:
 
 def _ssd300_resnet50(order: Order) -> Ssd:
     backbone = Resnet50(finer=order.remedy)
-    return _paper_ssd(order, backbone, _square_maps(order, SSD300), IMAGENET_MEAN, IMAGENET_STD)
+    return _paper_ssd(order, backbone, _square_maps(order, SSD300), IMAGENET_MEAN, IMAGENET_STD, clip=True)
 
 
 def _paper_ssd(
-    order: Order, backbone: Vgg16 | Resnet50, maps: list[PriorMap], mean_bgr: Triple, std_bgr: Triple
+    order: Order,
+    backbone: Vgg16 | Resnet50,
+    maps: list[PriorMap],
+    mean_bgr: Triple,
+    std_bgr: Triple,
+    clip: bool = False,
 ) -> Ssd:
     """The paper's way to predict: a plain 3×3 convolution per map, background as class 0."""
     tower = TopDown(backbone.channels, PYRAMID) if order.remedy else None
@@ -220,7 +223,7 @@ def _paper_ssd(
         backbone,
         started_xavier(conv_head(channels, per_cell, order.classes + 1)),
         started_xavier(conv_head(channels, per_cell, 4)),
-        priors.grid(maps, order.input_px, clip=True),
+        priors.grid(maps, order.input_px, clip=clip),
         ScoreKind.SOFTMAX,
         tower=tower,
         mean_bgr=mean_bgr,

@@ -50,7 +50,11 @@ class PriorMap:
 
 
 def grid(maps: Sequence[PriorMap], input_px: tuple[int, int], *, clip: bool = False) -> Tensor:
-    """All priors as `(P, 4)` cxcywh, fractions of the input `(width, height)`."""
+    """All priors as `(P, 4)` cxcywh, fractions of the input `(width, height)`.
+
+    A rounded stride can put the last centres of a map just outside the input;
+    `clip` moves them onto its edge, as some public weights were trained.
+    """
     priors = torch.cat([_map_grid(one, input_px) for one in maps])
     return priors.clamp(0, 1) if clip else priors
 
@@ -78,7 +82,10 @@ def sized_maps(
     sizes: Sizes,
     longer_px: int,
 ) -> list[PriorMap]:
-    """Maps with given sizes. Raises `ModelError` unless there is one list of positive sizes per map."""
+    """Maps with given sizes, none larger than the input.
+
+    Raises `ModelError` unless there is one list of positive sizes per map.
+    """
     if len(sizes) != len(strides_px) or not all(len(one) for one in sizes):
         found = f"{len(sizes)} maps with {[len(one) for one in sizes]} priors"
         raise ModelError(
@@ -91,7 +98,8 @@ def sized_maps(
 def _checked(size: Sequence[float], longer_px: int) -> tuple[float, float]:
     if len(size) != 2 or not all(math.isfinite(side) and side > 0 for side in size):
         raise ModelError(mismatch("prior sizes", "a positive width and height", list(size)))
-    return size[0] * longer_px, size[1] * longer_px
+    width, height = (min(side, 1.0) * longer_px for side in size)
+    return width, height
 
 
 def paper_sizes(
