@@ -1,9 +1,9 @@
 # Two commands matter: `make demo` and `make test`. Both set the machine up first.
-PYTHON_FILES := handguard tests run_monitor.py .ci
+PYTHON_FILES := handguard tests benchmarks run_monitor.py .ci
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo lint types unit test clean
+.PHONY: help venv tools numbers demo lint types unit test clean
 
 help: ## print this list
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
@@ -20,7 +20,13 @@ lint: venv ## style and imports
 types: venv ## type hints; strict on the safety core
 	$(BIN)/mypy handguard run_monitor.py
 
-unit: venv ## the tests, with complete coverage of the safety core
+tools: venv ## programs that only the tests need
+	@.ci/test-tools
+
+numbers: venv ## judge the recordings in FOOTAGE=folder and rewrite the README's numbers
+	$(BIN)/python benchmarks/footage.py $(FOOTAGE)
+
+unit: tools ## the tests, with complete coverage of the safety core
 	$(BIN)/pytest --cov --cov-report=json:.cache/coverage.json --cov-report=
 	$(BIN)/python .ci/coverage_gate.py .cache/coverage.json
 

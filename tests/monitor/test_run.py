@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -19,9 +20,14 @@ ROOT = Path(__file__).parents[2]
 
 def children(pid: int, having: str) -> list[int]:
     """Processes below `pid` whose command line has this text."""
-    listed = subprocess.run(["ps", "-eo", "pid,ppid,args"], capture_output=True, text=True, check=True).stdout
-    rows = [line.split(None, 2) for line in listed.splitlines()[1:]]
-    return [int(one) for one, parent, args in rows if int(parent) == pid and having in args]
+    found = []
+    for entry in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            parent = int((entry / "stat").read_text().rpartition(")")[2].split()[1])
+            command = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode()
+            if parent == pid and having in command:
+                found.append(int(entry.name))
+    return found
 
 
 def test_a_free_field_and_a_reset_let_the_machine_run_and_a_stop_ends_it(start):
@@ -87,7 +93,7 @@ def test_a_stopped_monitor_drops_the_relay_at_the_deadline(start):
 def test_a_killed_keeper_ends_in_off_and_lockout(start):
     run = start()
     run.wait(run.is_on)
-    for keeper in children(run.process.pid, "keeper"):
+    for keeper in children(run.process.pid, "relay.keeper"):
         os.kill(keeper, signal.SIGKILL)
     run.wait(lambda: not run.is_on())
     time.sleep(1.5)
@@ -99,7 +105,7 @@ def test_a_killed_keeper_ends_in_off_and_lockout(start):
 def test_a_stopped_or_killed_panel_changes_nothing(start):
     run = start()
     run.wait(run.is_on)
-    (panel,) = children(run.process.pid, "panel")
+    (panel,) = children(run.process.pid, "desk.panel")
     os.kill(panel, signal.SIGSTOP)
     time.sleep(1.0)
     os.kill(panel, signal.SIGKILL)
