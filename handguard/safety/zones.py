@@ -111,7 +111,7 @@ class _Motion:
 def _motion(current: Detections, previous: Detections | None, fastest_px_s: float) -> _Motion:
     now = _padded(current.boxes_px)
     elapsed_s = 0.0 if previous is None else (current.captured_ns - previous.captured_ns) / 1e9
-    is_swept = previous is not None and 0 < elapsed_s <= LONGEST_SWEEP_S
+    is_swept = 0 < elapsed_s <= LONGEST_SWEEP_S
     before = _padded(previous.boxes_px) if previous is not None and is_swept else now[:0]
     started, arrived = np.nonzero(_gaps(before, now) <= fastest_px_s * elapsed_s)
     corners = np.concatenate([_corners(before)[started], _corners(now)[arrived]], axis=1)

@@ -211,6 +211,38 @@ def test_the_sweep_is_the_whole_hull_and_not_the_line_of_centers():
     assert not beside.judge(hands(now), earlier(before))[0].intruded
 
 
+@pytest.mark.parametrize("dx_px", [-70, 0, 70])
+@pytest.mark.parametrize("dy_px", [-70, 0, 70])
+def test_the_sweep_is_every_place_between_and_no_other(dx_px: int, dy_px: int):
+    """A picture full of small zones: those that the flying, growing box passes over, and only those."""
+    before = np.array([300, 220, 340, 250.0])
+    now = before + np.array([dx_px, dy_px, dx_px + 20, dy_px + 20])
+    probes = [(x, y) for x in range(210, 450, 11) for y in range(130, 350, 11)]
+    zones = [
+        Zone(f"{x} {y}", ZoneRole.STOP, ((x, y), (x + 2, y), (x + 2, y + 2), (x, y + 2))) for x, y in probes
+    ]
+    statuses = field(*zones).judge(hands(now, at_ns=50 * MS), earlier(before))
+    found = np.array([status.intruded for status in statuses])
+    share = np.linspace(0, 1, 500)[:, None]
+    way = (1 - share) * before + share * now
+    low, high = np.array(probes)[:, None], np.array(probes)[:, None] + 2
+
+    def passed(margin_px: float) -> np.ndarray:
+        grown = way + np.array([-margin_px, -margin_px, margin_px, margin_px])
+        return ((low <= grown[None, :, 2:]) & (high >= grown[None, :, :2])).all(axis=2).any(axis=1)
+
+    assert not (passed(0.8) & ~found).any()
+    assert not (found & ~passed(1.2)).any()
+
+
+def test_two_answers_for_one_instant_are_no_motion():
+    before = [240, 200, 290, 250]
+    now = moved(before, 40, -40)
+    corner = stop_zone((292, 215), (298, 215), (298, 225), (292, 225))
+    assert corner.judge(hands(now, at_ns=FRAME_NS), earlier(before))[0].intruded
+    assert not corner.judge(hands(now, at_ns=0), earlier(before))[0].intruded
+
+
 def test_boxes_too_far_apart_for_one_hand_are_two_hands():
     before, now = [100, 200, 150, 250], [400, 200, 450, 250]
     assert not stop_zone(*NARROW).judge(hands(now), earlier(before))[0].intruded
@@ -273,6 +305,12 @@ def test_time_to_zone_is_the_distance_over_the_speed_it_shrinks_with():
     before, now = [150, 300, 209, 320], [170, 300, 229, 320]  # 90 then 70 px away, the margin counted
     stop, _ = field().judge(hands(now, at_ns=100 * MS), earlier(before))
     assert stop == ZoneStatus("stop", ZoneRole.STOP, False, 0.0, pytest.approx(70 / 200))
+
+
+def test_a_hand_that_creeps_has_a_time_to_zone_too():
+    here = [150, 300, 209, 320]
+    soon = field().judge(hands(moved(here, 0.5), at_ns=100 * MS), earlier(here))[0].time_to_zone_s
+    assert soon == pytest.approx(89.5 / 5)
 
 
 def test_a_hand_that_goes_away_or_stands_still_has_no_time_to_zone():

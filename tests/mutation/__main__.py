@@ -1,0 +1,108 @@
+"""Put every mutant of the safety core on trial, and write down which ones no test noticed.
+
+    python -m tests.mutation                     everything; results.json and docs/mutation.md are written
+    python -m tests.mutation --only zones        the modules with this in their name; nothing is written
+
+Exits 1 when a survivor has no explanation in `explanations.json`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import hashlib
+import json
+import os
+import sys
+import time
+from collections import deque
+from pathlib import Path
+
+os.environ.update(OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1")  # before numpy: only one thread survives a fork
+
+import hypothesis.extra.numpy
+import hypothesis.stateful
+import numpy
+import pytest
+import serial
+import shapely
+
+from tests.mutation.operators import Mutant, mutants
+from tests.mutation.report import Result, read_explanations, text
+from tests.mutation.targets import TARGETS
+from tests.mutation.trial import BROKEN, NOTICED, ROOT, SURVIVED, Trial, module_name
+
+LOADED = (hypothesis, numpy, pytest, serial, shapely)  # once, before the forks
+FOLDER = Path(__file__).parent
+POLL_S = 0.01
+
+
+def judge(file: str, jobs: int, limit_s: float) -> Result:
+    """Try every mutant of a module."""
+    source = (ROOT / file).read_text()
+    tree = ast.parse(source)
+    _first_without_wrong(file, tree)
+    waiting = deque(mutants(tree))
+    result = Result(file, hashlib.sha256(source.encode()).hexdigest(), len(waiting))
+    running: list[tuple[Mutant, Trial]] = []
+    while waiting or running:
+        while waiting and len(running) < jobs:
+            mutant = waiting.popleft()
+            running.append((mutant, Trial.start(file, mutant.applied(tree), TARGETS[file], limit_s)))
+        time.sleep(POLL_S)
+        running = [pair for pair in running if not _ended(*pair, source, result)]
+    return result
+
+
+def _ended(mutant: Mutant, trial: Trial, source: str, result: Result) -> bool:
+    outcome = trial.outcome()
+    if outcome == BROKEN:
+        sys.exit(f"{result.file}:{mutant.line}: the tests could not be run at all")
+    if outcome == SURVIVED:
+        result.add(mutant, source.splitlines()[mutant.line - 1].strip())
+        print(f"  survived  {result.file}:{mutant.line}  {mutant.before}  →  {mutant.after}", flush=True)
+    return outcome is not None
+
+
+def _first_without_wrong(file: str, tree: ast.Module) -> None:
+    """The tests must pass on the true module, loaded the same way."""
+    trial = Trial.start(file, tree, TARGETS[file], 600.0, loud=True)
+    while (outcome := trial.outcome()) is None:
+        time.sleep(POLL_S)
+    if outcome != SURVIVED:
+        sys.exit(f"{file}: its tests must pass before a mutant of it means anything")
+
+
+def _forget_the_accused() -> None:
+    """The operators read the enums of some modules on trial; the forks must import those anew."""
+    for name in [name for name in sys.modules if name.startswith("handguard")]:
+        del sys.modules[name]
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m tests.mutation")
+    parser.add_argument("--only", default="", help="part of a module's path")
+    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
+    parser.add_argument("--limit-s", type=float, default=90.0, help="a trial that takes longer has hung")
+    options = parser.parse_args()
+    _forget_the_accused()
+    results = []
+    for file in TARGETS:
+        if options.only in module_name(file):
+            began_s = time.monotonic()
+            results.append(judge(file, options.jobs, options.limit_s))
+            took_s = time.monotonic() - began_s
+            print(f"{file}: {results[-1].noticed} of {results[-1].mutants} {NOTICED} in {took_s:.0f} s", flush=True)
+    explained = read_explanations(FOLDER / "explanations.json")
+    if not options.only:
+        data = json.dumps([result.as_json() for result in results], indent=1, ensure_ascii=False)
+        (FOLDER / "results.json").write_text(data + "\n")
+        (ROOT / "docs" / "mutation.md").write_text(text(results, explained))
+    unexplained = [survivor for result in results for survivor in result.survivors if survivor.key not in explained]
+    for survivor in unexplained:
+        print(f"no explanation: {survivor.key}")
+    return 1 if unexplained else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

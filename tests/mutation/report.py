@@ -1,0 +1,88 @@
+"""What came of the trials, as data and as a page to read."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+from tests.mutation.operators import Mutant
+
+HEAD = """# Mutation testing of the safety core
+
+Full coverage says that every line ran. It does not say that a test would have
+noticed had the line been wrong. So each piece of the safety core is made wrong, one
+at a time: a `<` becomes `<=`, a condition is turned round, an entry of a table is
+dropped, a state becomes the next state, a number grows by one, a return value is
+lost. The tests of the module run on each of these mutants, and one that they all
+pass has *survived*: either a test is missing, or the change changes nothing.
+
+`make mutation` does it and writes this page. The survivors below are all that is left.
+How it works is told in `tests/mutation/`: a mutant lives in the memory of a forked
+process alone, so the working tree is never touched.
+"""
+
+
+@dataclass(frozen=True)
+class Survivor:
+    """A mutant that no test noticed."""
+
+    file: str
+    line: int
+    scope: str
+    source: str  # the line as it stands
+    before: str
+    after: str
+
+    @property
+    def key(self) -> str:
+        """What an explanation is filed under; it stays the same when lines move."""
+        return f"{self.file} · {self.scope} · {self.before} → {self.after}"
+
+
+@dataclass
+class Result:
+    """The trials of one module."""
+
+    file: str
+    sha256: str  # of the module that was tried
+    mutants: int
+    survivors: list[Survivor] = field(default_factory=list)
+
+    @property
+    def noticed(self) -> int:
+        return self.mutants - len(self.survivors)
+
+    def add(self, mutant: Mutant, source: str) -> None:
+        self.survivors.append(
+            Survivor(self.file, mutant.line, mutant.scope, source, mutant.before, mutant.after)
+        )
+
+    def as_json(self) -> dict[str, object]:
+        return {
+            "file": self.file,
+            "sha256": self.sha256,
+            "mutants": self.mutants,
+            "noticed": self.noticed,
+            "survivors": [asdict(survivor) for survivor in self.survivors],
+        }
+
+
+def read_explanations(path: Path) -> dict[str, str]:
+    """Why each known survivor is none of a defect, by key."""
+    explained: dict[str, str] = json.loads(path.read_text())
+    return explained
+
+
+def text(results: list[Result], explained: dict[str, str]) -> str:
+    """The page."""
+    mutants, noticed = (sum(counts) for counts in zip(*((r.mutants, r.noticed) for r in results), strict=True))
+    lines = [HEAD, "| module | mutants | noticed | survived |", "|---|---|---|---|"]
+    lines += [f"| `{r.file}` | {r.mutants} | {r.noticed} | {len(r.survivors)} |" for r in results]
+    lines += [f"| **all** | **{mutants}** | **{noticed}** | **{mutants - noticed}** |", "", "## The survivors", ""]
+    for result in results:
+        lines += [f"### `{result.file}`", ""] if result.survivors else []
+        for survivor in result.survivors:
+            why = explained.get(survivor.key, "**Not explained yet.**")
+            lines += [f"- `{survivor.scope}`: `{survivor.before}` → `{survivor.after}`  ", f"  {why}", ""]
+    return "\n".join(lines).rstrip() + "\n"

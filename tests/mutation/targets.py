@@ -1,0 +1,19 @@
+"""What is mutated, and by which tests each mutant must be noticed (quick ones first)."""
+
+from __future__ import annotations
+
+TARGETS: dict[str, tuple[str, ...]] = {
+    "handguard/safety/camera_trust.py": ("tests/safety/test_camera_trust.py", "tests/test_pipeline.py"),
+    "handguard/safety/interlock.py": (
+        "tests/safety/test_interlock.py",
+        "tests/test_pipeline.py",
+        "tests/safety/test_interlock_sequences.py",
+    ),
+    "handguard/safety/limits.py": ("tests/safety/test_limits.py",),
+    "handguard/safety/timing.py": ("tests/safety/test_timing.py",),
+    "handguard/safety/zones.py": ("tests/safety/test_zones.py", "tests/safety/test_zones_properties.py"),
+    "handguard/pipeline.py": ("tests/test_pipeline.py", "tests/test_pipeline_machine.py"),
+    "handguard/relay/keeper_state.py": ("tests/relay/test_keeper.py", "tests/relay/test_keeper_process.py"),
+    "handguard/relay/keeper.py": ("tests/relay/test_keeper.py",),
+    "handguard/relay/keeper_process.py": ("tests/relay/test_keeper_process.py",),
+}
