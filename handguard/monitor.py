@@ -131,5 +131,5 @@ class Monitor:
             parts.reset.look(decision.state, decision.times.judged_ns)
         snapshot = self._chronicle.snapshot(decision, report, parts.mailbox.dropped, parts.evidence.faults)
         image = frame.image if frame is not None and parts.shows_picture else None
-        if image is not None or not parts.shows_picture:
+        if image is not None or decision.events or not parts.shows_picture:  # a trip without a picture too
             parts.feed.publish(snapshot, image)

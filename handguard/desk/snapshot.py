@@ -33,6 +33,7 @@ class Chronicle:
     trips: int = 0
     events: list[list[str]] = field(default_factory=list)  # [seconds since start, what]
     started_ns: int | None = None
+    last_trip: dict[str, object] | None = None
     _rate: float = 0.0
     _last_ns: int = 0
 
@@ -47,6 +48,7 @@ class Chronicle:
             "state": decision.state.name,
             "output": decision.output.value,
             "cause": decision.cause,
+            "judged": decision.detections is not None,
             "hands": _hands(decision),
             "zones": [
                 [zone.name, zone.role.value, zone.intruded, zone.worst_score, zone.time_to_zone_s]
@@ -62,6 +64,7 @@ class Chronicle:
             "dropped": dropped,
             "warnings": self.warnings,
             "trips": self.trips,
+            "last_trip": self.last_trip,
             "relay": report.output.value,
             "faults": sorted(faults | report.faults),
             "events": self.events[-RECENT:],
@@ -78,9 +81,20 @@ class Chronicle:
             self._last_ns = now_ns
         for event in decision.events:
             self.warnings += isinstance(event, WarningRaised)
-            self.trips += isinstance(event, Tripped)
+            if isinstance(event, Tripped):
+                self._count_trip(event)
             if line := _line(event):
                 self.events = [*self.events[-RECENT:], [f"{(event.at_ns - self.started_ns) / 1e9:.1f}", line]]
+
+    def _count_trip(self, event: Tripped) -> None:
+        self.trips += 1
+        self.last_trip = {
+            "number": self.trips,
+            "at_ns": event.at_ns,
+            "frame_seq": event.frame_seq,
+            "cause": event.cause,
+            "zone": event.zone,
+        }
 
 
 def decision_in(snapshot: Snapshot) -> Decision:
@@ -94,9 +108,10 @@ def decision_in(snapshot: Snapshot) -> Decision:
         frame_seq,
         times.captured_ns,
     )
+    judged = found if snapshot["judged"] else None  # "nothing was judged" must never look like "no hands"
     zones = tuple(ZoneStatus(name, ZoneRole(role), *rest) for name, role, *rest in snapshot["zones"])
     output, state = Output(snapshot["output"]), State[snapshot["state"]]
-    return Decision(frame_seq, times, found, zones, state, output, snapshot["cause"])
+    return Decision(frame_seq, times, judged, zones, state, output, snapshot["cause"])
 
 
 def _hands(decision: Decision) -> list[dict[str, object]]:

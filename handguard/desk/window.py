@@ -13,8 +13,8 @@ import sys
 import cv2
 
 from handguard.desk.feed import FeedReader, View
-from handguard.errors import HandguardError
 from handguard.desk.snapshot import decision_in
+from handguard.errors import HandguardError
 from handguard.evidence.overlay import draw
 from handguard.types import Zone, ZoneRole
 

@@ -7,6 +7,7 @@
     fault      something failed, here or elsewhere; also tells how many records were lost
     head       a signature over the chain up to here
     close      the run ended on purpose; nothing but one head follows
+    clip, clip_removed    a film of a trip, with its hash; a film that had to make room (`notices`)
 
 The ledger adds `seq`, `monotonic_ns` and `wall_time_utc` to each: when it was
 written. Times inside a record say when it happened. float32 values are written
@@ -55,6 +56,8 @@ class Kind(Enum):
     FAULT = "fault"
     HEAD = "head"
     CLOSE = "close"
+    CLIP = "clip"
+    CLIP_REMOVED = "clip_removed"
 
 
 class OperatorAction(Enum):

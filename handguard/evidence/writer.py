@@ -28,6 +28,7 @@ from queue import Empty, SimpleQueue
 from types import TracebackType
 
 from handguard.evidence.ledger import Ledger, Stamp, WritePolicy, stamp_now
+from handguard.evidence.notices import Notice
 from handguard.evidence.schema import (
     Genesis,
     OperatorAction,
@@ -105,6 +106,10 @@ class EvidenceWriter:
     def fault(self, name: str, detail: str) -> None:
         """Remember a fault of another part, now. Returns at once, never raises."""
         self._offer(partial(fault_record, name, self._now().monotonic_ns, detail), urgent=True)
+
+    def notice(self, notice: Notice) -> None:
+        """Remember what the recorder of clips said. Returns at once, never raises."""
+        self._offer(partial(notice.record, self._now().monotonic_ns), urgent=True)
 
     @property
     def faults(self) -> frozenset[str]:
