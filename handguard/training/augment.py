@@ -86,8 +86,9 @@ def _warped(
     if border == cv2.BORDER_REFLECT_101 and len(sample.boxes_px):
         border = cv2.BORDER_CONSTANT  # a mirrored hand would be an unlabelled one
     if shrinks:  # warpAffine does not average: soften first, against aliasing
-        image = np.asarray(cv2.blur(image, (2, 2)), np.uint8)
-    out = cv2.warpAffine(image, matrix, window, flags=cv2.INTER_LINEAR, borderMode=border, borderValue=GRAY)
+        image = np.asarray(cv2.GaussianBlur(image, (3, 3), 0.7), np.uint8)
+    centered = _between_centers(matrix)
+    out = cv2.warpAffine(image, centered, window, flags=cv2.INTER_LINEAR, borderMode=border, borderValue=GRAY)
     boxes, labels = _moved(sample.boxes_px, sample.labels, matrix, window)
     return np.asarray(out, np.uint8), boxes, labels
 
@@ -107,6 +108,12 @@ def _random_affine(
     linear = turn @ np.diag([mirror * zoom * stretch, zoom / stretch])
     source, target = _anchor(sample, rng, window, how)
     return np.column_stack([linear, _covering(linear, target - linear @ source, sample, window)])
+
+
+def _between_centers(matrix: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The same warp for OpenCV, which counts from the middle of the first pixel where boxes count from its edge."""
+    linear, half = matrix[:, :2], np.array([0.5, 0.5])
+    return np.column_stack([linear, matrix[:, 2] + linear @ half - half])
 
 
 def _covering(

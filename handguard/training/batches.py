@@ -7,7 +7,7 @@ Nothing has to be saved but `i`.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 import cv2
@@ -17,6 +17,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from handguard.detection.losses import Truth
+from handguard.errors import DatasetError
 from handguard.training.augment import Augmentation, augmented
 from handguard.training.coco import Sample
 
@@ -76,12 +77,29 @@ class Batches(Dataset[Batch]):
         return image, Truth(torch.from_numpy(boxes / side), torch.from_numpy(labels))
 
 
-def loader(plan: Plan, first_step: int, workers: int) -> DataLoader[Batch]:
-    """Batches from `first_step` on, prepared ahead by worker processes."""
-    return DataLoader(
-        Batches(plan),
+def arriving(plan: Plan, first_step: int, workers: int) -> Iterator[Batch]:
+    """Batches from `first_step` on, prepared ahead by worker processes. Raises `DatasetError`."""
+    loader: DataLoader[Batch | DatasetError] = DataLoader(
+        _Spoken(plan),
         batch_size=None,
         sampler=range(first_step, plan.steps),
         num_workers=workers,
         prefetch_factor=4 if workers else None,
     )
+    for batch in loader:
+        if isinstance(batch, DatasetError):
+            raise batch
+        yield batch
+
+
+class _Spoken(Dataset["Batch | DatasetError"]):
+    """Batches, with a bad picture as a value: raised in a worker, it would arrive wrapped in a stack trace."""
+
+    def __init__(self, plan: Plan) -> None:
+        self._batches = Batches(plan)
+
+    def __getitem__(self, step: int) -> Batch | DatasetError:
+        try:
+            return self._batches[step]
+        except DatasetError as error:
+            return error

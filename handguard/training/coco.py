@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from handguard.errors import DatasetError, mismatch
 from handguard.types import HandClass
 
-CATEGORIES = {kind.title: kind for kind in HandClass}
+CATEGORIES: dict[str, HandClass] = {kind.title: kind for kind in HandClass}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -33,26 +33,22 @@ class Sample:
 def load_coco(annotations: Path, images: Path) -> list[Sample]:
     """All samples of a COCO file, in its order.
 
-    Raises `DatasetError` for a missing file, an unknown category, a box outside
-    its picture by more than a pixel, or no picture at all.
+    Raises `DatasetError` for a missing file or key, an unknown category, a box
+    outside its picture by more than a pixel, or no picture at all.
     """
     data = _read_json(annotations)
-    names = {one["id"]: one["name"] for one in data["categories"]}
-    for name in names.values():
-        if name not in CATEGORIES:
-            raise DatasetError(
-                mismatch(f"{annotations}: categories", f"{' or '.join(CATEGORIES)}", repr(name))
-            )
+    kinds = _kinds(annotations, data["categories"])
     if not data["images"]:
         raise DatasetError(mismatch(f"{annotations}: images", "at least one picture", "none"))
-    by_image: dict[int, list[dict[str, Any]]] = {one["id"]: [] for one in data["images"]}
+    by_image: dict[int, list[dict[str, Any]]] = {
+        _value(f"{annotations}: images", one, "id"): [] for one in data["images"]
+    }
     for one in data["annotations"]:
-        if one["image_id"] not in by_image:
-            raise DatasetError(
-                mismatch(f"{annotations}: annotation {one['id']}", "a known image_id", one["image_id"])
-            )
+        where = f"{annotations}: annotation {one.get('id')}"
+        if one.get("image_id") not in by_image:
+            raise DatasetError(mismatch(where, "a known image_id", one.get("image_id")))
         by_image[one["image_id"]].append(one)
-    return [_sample(annotations, images, one, by_image[one["id"]], names) for one in data["images"]]
+    return [_sample(annotations, images, one, by_image[one["id"]], kinds) for one in data["images"]]
 
 
 def decode_picture(sample: Sample) -> NDArray[np.uint8]:
@@ -93,22 +89,64 @@ def _read_json(path: Path) -> dict[str, Any]:
     return dict(data)
 
 
+def _kinds(file: Path, categories: list[dict[str, Any]]) -> dict[int, HandClass]:
+    """What each category id stands for."""
+    kinds = {}
+    for one in categories:
+        name = _value(f"{file}: categories", one, "name")
+        if name not in CATEGORIES:
+            raise DatasetError(mismatch(f"{file}: categories", " or ".join(CATEGORIES), repr(name)))
+        kinds[_value(f"{file}: categories", one, "id")] = CATEGORIES[name]
+    return kinds
+
+
 def _sample(
-    file: Path, images: Path, image: dict[str, Any], found: list[dict[str, Any]], names: dict[int, str]
+    file: Path,
+    images: Path,
+    image: dict[str, Any],
+    found: list[dict[str, Any]],
+    kinds: dict[int, HandClass],
 ) -> Sample:
-    width, height = int(image["width"]), int(image["height"])
+    where = f"{file}: images: image {image['id']}"
+    width, height = int(_value(where, image, "width")), int(_value(where, image, "height"))
     boxes = np.array([_xyxy(file, one, width, height) for one in found], np.float32).reshape(-1, 4)
-    labels = np.array([CATEGORIES[names[one["category_id"]]] for one in found], np.int64)
-    path = images / image["file_name"]
+    labels = np.array([_kind(file, one, kinds) for one in found], np.int64)
+    path = images / _value(where, image, "file_name")
     return Sample(image["id"], path, width, height, image.get("source", "unknown"), boxes, labels)
+
+
+def _value(where: str, entry: dict[str, Any], key: str) -> Any:
+    if key not in entry:
+        raise DatasetError(mismatch(where, key, "nothing"))
+    return entry[key]
+
+
+def _kind(file: Path, annotation: dict[str, Any], kinds: dict[int, HandClass]) -> HandClass:
+    found = annotation.get("category_id")
+    if found not in kinds:
+        where = f"{file}: annotation {annotation.get('id')}: category_id"
+        raise DatasetError(mismatch(where, f"one of {', '.join(map(str, kinds))}", found))
+    return kinds[found]
 
 
 def _xyxy(
     file: Path, annotation: dict[str, Any], width: int, height: int
 ) -> tuple[float, float, float, float]:
-    x, y, w, h = annotation["bbox"]
-    inside = x >= -1 and y >= -1 and x + w <= width + 1 and y + h <= height + 1
-    if not (w > 0 and h > 0 and inside):
-        where = f"{file}: annotation {annotation['id']}: bbox"
-        raise DatasetError(mismatch(where, f"a box with area inside {width}x{height}", annotation["bbox"]))
-    return max(x, 0), max(y, 0), min(x + w, width), min(y + h, height)
+    bbox = annotation.get("bbox")
+    where = f"{file}: annotation {annotation.get('id')}: bbox"
+    try:
+        x, y, w, h = (float(value) for value in bbox)  # type: ignore[union-attr]
+    except (TypeError, ValueError) as error:
+        raise DatasetError(mismatch(where, "four numbers: x, y, width, height", repr(bbox))) from error
+    return inside(where, (x, y, x + w, y + h), width, height)
+
+
+def inside(
+    where: str, box: tuple[float, float, float, float], width: int, height: int
+) -> tuple[float, float, float, float]:
+    """A box xyxy clipped to its picture. Raises `DatasetError` when more than a pixel of it is outside."""
+    x1, y1, x2, y2 = box
+    if not (x2 > x1 and y2 > y1 and min(x1, y1) >= -1 and x2 <= width + 1 and y2 <= height + 1):
+        found = [round(value, 2) for value in (x1, y1, x2 - x1, y2 - y1)]
+        raise DatasetError(mismatch(where, f"a box with area inside {width}x{height}", found))
+    return max(x1, 0.0), max(y1, 0.0), min(x2, float(width)), min(y2, float(height))

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from handguard.training.measures import Answer, rounded
+from handguard.training.measures import Answer
 from handguard.types import HandClass
 
 NAMES = ("AP", "AP50", "AP75", "AP_S", "AP_M", "AP_L")
@@ -100,9 +100,7 @@ def _evaluated(truth: Any, found: Any, categories: list[int] | None) -> dict[str
     run.accumulate()
     run.summarize()
     # pycocotools says -1 where there is nothing to find
-    return {
-        name: rounded(v) if v >= 0 else None for name, v in zip(NAMES, run.stats[:6].tolist(), strict=True)
-    }
+    return {name: v if v >= 0 else None for name, v in zip(NAMES, run.stats[:6].tolist(), strict=True)}
 
 
 def _xywh(boxes: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -67,7 +67,7 @@ def numbers(run: Run, min_score: float) -> dict[str, Any]:
         "ap50": {name: rounded(view["all"].average_precision()) for name, view in curves.items()},
         "ap50_near": {name: rounded(view["near"].average_precision()) for name, view in curves.items()},
         "voc07_ap50": _voc07(answers),
-        "coco": coco_numbers(answers),
+        "coco": {name: _rounded(row) for name, row in coco_numbers(answers).items()},
         "at_operating_point": at_score(answers, min_score),
         "sources": measures.by_source(answers, min_score),
         "measured_with": run.detector,
@@ -105,6 +105,10 @@ def _voc07(answers: Sequence[Answer]) -> dict[str, float | None]:
     views = {"any": measures.against_truth(answers)}
     views |= {kind.title: measures.against_truth(answers, kind) for kind in HandClass}
     return {name: rounded(voc07(view)) for name, view in views.items()}
+
+
+def _rounded(row: dict[str, float | None]) -> dict[str, float | None]:
+    return {name: None if value is None else rounded(value) for name, value in row.items()}
 
 
 def _size(sample: Sample) -> tuple[int, int]:

@@ -29,7 +29,7 @@ from handguard.detection.losses import Loss, aligned_loss, multibox_loss
 from handguard.detection.scores import ScoreKind
 from handguard.detection.ssd import Raw, Ssd
 from handguard.errors import HandguardError, mismatch
-from handguard.training.batches import Batch, Plan, loader
+from handguard.training.batches import Batch, Plan, arriving
 from handguard.training.checkpoints import CHECKPOINT, Checkpoint, resume, save
 from handguard.training.crew import Crew
 from handguard.training.meter import METRICS, Meter, Progress, write_row
@@ -83,7 +83,7 @@ def train(
     meter = _meter(recipe, saved)
     called = crew.wrapped(model.train())
 
-    for batch in loader(plan, step, recipe.workers):
+    for batch in arriving(plan, step, recipe.workers):
         meter.data_arrived()
         done = crew.agreed(_share_done(step, plan.steps, meter.trained_s, recipe))
         raw = _predicted(called, batch, recipe.precision, crew.device)

@@ -59,7 +59,8 @@ def wilson(found: int, of: int, z: float = 1.959964) -> tuple[float, float]:
     center = share + z * z / (2 * of)
     reach = z * math.sqrt(share * (1 - share) / of + z * z / (4 * of * of))
     scale = 1 + z * z / of
-    return max(0.0, (center - reach) / scale), min(1.0, (center + reach) / scale)
+    low, high = (center - reach) / scale, (center + reach) / scale
+    return (0.0 if found == 0 else low), (1.0 if found == of else high)
 
 
 def against_truth(answers: Iterable[Answer], kind: HandClass | None = None) -> list[Judged]:

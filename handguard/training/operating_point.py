@@ -27,7 +27,7 @@ from handguard.training.measures import (
 from handguard.training.metrics import Curve, curve
 
 LOWEST, HIGHEST = 0.01, 0.99
-STEP = 1e-4  # scores in a card have four digits
+DIGITS = 4  # of a score in a card
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +69,7 @@ def _score_for_recall(near: Curve, share: float) -> float | None:
     """The highest score at which the share is found; None if it is found at no score."""
     needed = math.ceil(share * near.wanted - 1e-9)
     found = near.scores[near.right]
-    return None if len(found) < needed else _allowed(math.floor(float(found[needed - 1]) / STEP) * STEP)
+    return None if len(found) < needed else _rounded(found[needed - 1], up=False)
 
 
 def _score_for_quiet(quiet: Curve, at_most: float) -> float:
@@ -78,11 +78,18 @@ def _score_for_quiet(quiet: Curve, at_most: float) -> float:
     first_too_many = math.floor(at_most + 1e-9)
     if len(wrong) <= first_too_many:
         return LOWEST
-    return _allowed((math.floor(float(wrong[first_too_many]) / STEP) + 1) * STEP)
+    return _rounded(wrong[first_too_many], up=True)
 
 
-def _allowed(score: float) -> float:
-    return round(float(np.clip(score, LOWEST, HIGHEST)), 4)
+def _rounded(score: np.float32, *, up: bool) -> float:
+    """To four digits: just above the score, or not above it, as float32 compares them in operation."""
+    near = round(float(score), DIGITS)
+    above = bool(np.float32(near) > score)
+    if up and not above:
+        near += 10**-DIGITS
+    elif not up and above:
+        near -= 10**-DIGITS
+    return round(min(max(near, LOWEST), HIGHEST), DIGITS)
 
 
 def _words(answers: Sequence[Answer], near: Curve, score: float, fulfilled: bool, wishes: Wishes) -> str:

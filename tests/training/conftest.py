@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
+import torch
 
 
 @dataclass
@@ -49,6 +51,15 @@ def draw(root: Path, split: str, pictures: int, size_px: tuple[int, int] = (96, 
     (root / split / "annotations.json").write_text(
         json.dumps({"images": images, "annotations": annotations, "categories": categories})
     )
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> Iterator[None]:
+    """Steps this small are slower on two cores than on one."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 @pytest.fixture

@@ -1,0 +1,113 @@
+"""Augmentation moves boxes with their pixels."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from handguard.training.augment import IGNORED, NONE, Augmentation, augmented
+from handguard.training.coco import Sample
+
+SIDE = 160
+GEOMETRY = Augmentation(
+    photometric=False, mosaic=0, glove_recolor=0, motion_blur=0, low_resolution=0, noise=0, rotation_deg=0
+)
+
+
+def drawn(folder: Path, *, round_hand: bool = False, size_px: tuple[int, int] = (200, 150)) -> Sample:
+    """A black picture with one white hand, exactly as large as its box."""
+    image = np.zeros((size_px[1], size_px[0], 3), np.uint8)
+    x1, y1, x2, y2 = 60, 50, 110, 90
+    if round_hand:
+        cv2.ellipse(image, (85, 70), (24, 19), 0, 0, 360, (255, 255, 255), -1)
+    else:
+        image[y1:y2, x1:x2] = 255
+    path = folder / "drawn.png"
+    cv2.imwrite(str(path), image)
+    boxes = np.array([[x1, y1, x2, y2]], np.float32)
+    return Sample(1, path, *size_px, "drawn", boxes, np.zeros(1, np.int64))
+
+
+def white_extent(image: np.ndarray) -> tuple[int, int, int, int] | None:
+    rows, columns = np.nonzero(image[..., 0] > 200)
+    if len(rows) == 0:
+        return None
+    return columns.min(), rows.min(), columns.max() + 1, rows.max() + 1
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_a_moved_rectangle_fills_its_moved_box(tmp_path: Path, seed: int) -> None:
+    sample = drawn(tmp_path)
+    image, boxes, _labels = augmented([sample] * 4, np.random.default_rng(seed), SIDE, GEOMETRY)
+    extent = white_extent(image)
+    if len(boxes) == 0:
+        assert extent is None or (image[..., 0] > 200).mean() < 0.02
+        return
+    assert extent is not None
+    assert (boxes >= 0).all() and (boxes <= SIDE).all()
+    assert np.abs(boxes[0] - extent).max() <= 1.5, "pixels and box have parted"
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_a_turned_hand_stays_inside_its_box(tmp_path: Path, seed: int) -> None:
+    sample = drawn(tmp_path, round_hand=True)
+    how = replace(GEOMETRY, rotation_deg=30.0)
+    image, boxes, _ = augmented([sample] * 4, np.random.default_rng(seed), SIDE, how)
+    extent = white_extent(image)
+    if extent is None or len(boxes) == 0:
+        return
+    x1, y1, x2, y2 = boxes[0]
+    assert extent[0] >= x1 - 1.5 and extent[1] >= y1 - 1.5
+    assert extent[2] <= x2 + 1.5 and extent[3] <= y2 + 1.5
+
+
+@pytest.mark.parametrize("seed", range(16))
+def test_flips_and_quarter_turns_are_exact_to_the_pixel(tmp_path: Path, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    path = tmp_path / "noise.png"
+    original = rng.integers(0, 256, (SIDE, SIDE, 3), dtype=np.uint8)
+    cv2.imwrite(str(path), original)
+    box = np.array([[20, 30, 70, 50]], np.float32)
+    sample = Sample(1, path, SIDE, SIDE, "noise", box, np.zeros(1, np.int64))
+    how = replace(GEOMETRY, zoom=(1.0, 1.0), aspect=1.0, quarter_turns=1.0, flip=0.5)
+    image, boxes, _ = augmented([sample] * 4, rng, SIDE, how)
+    marked = np.zeros((SIDE, SIDE), np.uint8)
+    marked[30:50, 20:70] = 1
+    views = [(turn(flip(original)), turn(flip(marked))) for flip in FLIPS for turn in TURNS]
+    where = [mark for view, mark in views if np.array_equal(view, image)]
+    assert len(where) == 1, "the picture is none of the eight turned and flipped ones"
+    rows, columns = np.nonzero(where[0])
+    assert boxes[0].tolist() == [columns.min(), rows.min(), columns.max() + 1, rows.max() + 1]
+
+
+FLIPS = (lambda x: x, lambda x: x[:, ::-1])
+TURNS = tuple(lambda x, n=n: np.rot90(x, n) for n in range(4))
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_everything_at_once_keeps_boxes_inside_and_labels_known(tmp_path: Path, seed: int) -> None:
+    sample = drawn(tmp_path)
+    how = Augmentation(mosaic=0.5, glove_recolor=1.0, motion_blur=1.0, low_resolution=1.0, noise=1.0)
+    image, boxes, labels = augmented([sample] * 4, np.random.default_rng(seed), SIDE, how)
+    assert image.shape == (SIDE, SIDE, 3) and image.dtype == np.uint8
+    assert len(boxes) == len(labels)
+    assert (boxes >= 0).all() and (boxes <= SIDE).all() and (boxes[:, 2:] > boxes[:, :2]).all()
+    assert set(labels.tolist()) <= {IGNORED, 0, 1}
+
+
+def test_everything_off_is_a_plain_letterbox(tmp_path: Path) -> None:
+    sample = drawn(tmp_path, size_px=(200, 200))
+    image, boxes, labels = augmented([sample] * 4, np.random.default_rng(0), 200, NONE)
+    assert np.array_equal(image, cv2.imread(str(sample.path)))
+    assert np.array_equal(boxes, sample.boxes_px) and labels.tolist() == [0]
+
+
+def test_the_picture_given_is_never_written_to(tmp_path: Path) -> None:
+    sample = drawn(tmp_path)
+    before = sample.boxes_px.copy()
+    augmented([sample] * 4, np.random.default_rng(3), SIDE, Augmentation())
+    assert np.array_equal(before, sample.boxes_px)

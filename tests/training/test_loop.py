@@ -1,0 +1,130 @@
+"""What the training loop does with bad numbers, empty pictures and full disks."""
+
+from __future__ import annotations
+
+import math
+import resource
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from handguard.errors import DatasetError, DeviceError, HandguardError
+from handguard.training import checkpoints
+from handguard.training.batches import Batches, Plan, arriving
+from handguard.training.coco import Sample
+from handguard.training.datasets import Split, load_split
+from handguard.training.loop import Recipe, train
+from handguard.training.meter import METRICS, Progress, read_rows
+from tests.training.conftest import DrawnSet
+
+CALM = Recipe("palmnet-s", warmup_steps=1, precision="float32", workers=0, checkpoint_every_s=0)
+SOFTMAX = "ssdlite320-mobilenet-v3-large"
+
+
+def plan_of(samples: list[Sample], steps: int, side: int = 64) -> Plan:
+    return Plan(samples, 2, ((1.0, (side,)),), steps)
+
+
+def losses_of(recipe: Recipe, plan: Plan, out: Path) -> list[float]:
+    told: list[Progress] = []
+    train(recipe, plan, out, lambda average: {"seen": 1.0}, told.append)
+    return [float(one.loss.total) for one in told]
+
+
+@pytest.mark.parametrize("architecture", ["palmnet-s", SOFTMAX])
+def test_a_batch_without_any_hand_gives_a_finite_loss_that_teaches(
+    drawn: DrawnSet, tmp_path: Path, architecture: str
+) -> None:
+    hand_free = [one for one in load_split(drawn.root, Split.TRAIN) if len(one.boxes_px) == 0]
+    assert hand_free
+    losses = losses_of(replace(CALM, architecture=architecture), plan_of(hand_free, 3), tmp_path)
+    assert all(math.isfinite(loss) and loss > 0 for loss in losses)
+
+
+def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_checkpoint(
+    drawn: DrawnSet, tmp_path: Path
+) -> None:
+    samples = load_split(drawn.root, Split.TRAIN)
+    losses_of(CALM, plan_of(samples, 1), tmp_path)
+    before = (tmp_path / checkpoints.CHECKPOINT).read_bytes()
+    wild = replace(CALM, learning_rate=1e30, checkpoint_every_s=1e9)
+    with pytest.raises(
+        HandguardError, match=r"training: (loss|gradient) at step \d+: expected a finite number"
+    ):
+        losses_of(wild, plan_of(samples, 8), tmp_path)
+    assert (tmp_path / checkpoints.CHECKPOINT).read_bytes() == before
+    weights = checkpoints.read(tmp_path / checkpoints.CHECKPOINT).average
+    assert all(torch.isfinite(value).all() for value in weights.values())
+
+
+@contextmanager
+def no_file_larger_than(size: int) -> Iterator[None]:
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def test_a_full_disk_stops_the_run_with_one_sentence_and_keeps_the_old_checkpoint(
+    drawn: DrawnSet, tmp_path: Path
+) -> None:
+    samples = load_split(drawn.root, Split.TRAIN)
+    losses_of(CALM, plan_of(samples, 1), tmp_path)
+    before = (tmp_path / checkpoints.CHECKPOINT).read_bytes()
+    wanted = r"checkpoint\.pt: expected \d+ MB of room for a checkpoint, found .*too large"
+    with no_file_larger_than(len(before) // 2), pytest.raises(DeviceError, match=wanted):
+        losses_of(CALM, plan_of(samples, 3), tmp_path)
+    assert (tmp_path / checkpoints.CHECKPOINT).read_bytes() == before
+    assert sorted(path.name for path in tmp_path.iterdir() if path.is_file()) == ["checkpoint.pt", METRICS]
+    assert len(losses_of(CALM, plan_of(samples, 3), tmp_path)) == 2, "the same command goes on"
+
+
+def test_every_evaluation_is_a_row_of_the_metrics(drawn: DrawnSet, tmp_path: Path) -> None:
+    losses_of(replace(CALM, evaluate_every_s=0), plan_of(load_split(drawn.root, Split.TRAIN), 3), tmp_path)
+    rows = read_rows(tmp_path / METRICS)
+    assert [row["step"] for row in rows] == [1, 2, 3]
+    assert all(row["seen"] == 1 for row in rows)
+
+
+def test_a_time_budget_ends_the_run_with_a_checkpoint(drawn: DrawnSet, tmp_path: Path) -> None:
+    short = replace(CALM, time_budget_s=1e-6)
+    assert len(losses_of(short, plan_of(load_split(drawn.root, Split.TRAIN), 1000), tmp_path)) == 1
+    assert checkpoints.read(tmp_path / checkpoints.CHECKPOINT).step == 1
+
+
+def test_a_batch_depends_on_its_number_alone(drawn: DrawnSet) -> None:
+    plan = plan_of(load_split(drawn.root, Split.TRAIN), 8)
+    direct = [Batches(plan)[i] for i in range(8)]
+    resumed = list(arriving(plan, 5, workers=1))
+    assert len(resumed) == 3
+    for one, again in zip(direct[5:], resumed, strict=True):
+        assert one.side_px == again.side_px and torch.equal(one.images, again.images)
+        for truth, truth_again in zip(one.truths, again.truths, strict=True):
+            assert torch.equal(truth.boxes_norm, truth_again.boxes_norm)
+            assert torch.equal(truth.labels, truth_again.labels)
+    assert not torch.equal(direct[0].images, direct[1].images)
+
+
+def test_each_process_of_a_crew_draws_its_own_pictures(drawn: DrawnSet) -> None:
+    plan = plan_of(load_split(drawn.root, Split.TRAIN), 2)
+    first, second = Batches(plan)[0], Batches(replace(plan, rank=1, ranks=2))[0]
+    assert first.side_px == second.side_px
+    assert not torch.equal(first.images, second.images)
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_truncated_picture_is_named_in_one_sentence(drawn: DrawnSet, workers: int) -> None:
+    samples = load_split(drawn.root, Split.TRAIN)
+    for sample in samples:
+        data = sample.path.read_bytes()
+        sample.path.write_bytes(data[: len(data) // 2])
+    with pytest.raises(DatasetError) as caught:
+        list(arriving(plan_of(samples, 1), 0, workers))
+    assert ".jpg: expected a complete picture, found" in str(caught.value)
+    assert "\n" not in str(caught.value)
