@@ -186,6 +186,11 @@ def test_the_trip_names_the_stop_zone_with_the_highest_score(line: Line):
     assert (tripped.zone, tripped.score) == ("intake", 0.875)
 
 
+def test_the_trip_names_a_zone_that_is_intruded_even_if_the_score_is_zero():
+    first = Rules(ZoneField((STOP_LEFT, STOP), WIDTH_PX, HEIGHT_PX, 1.0), RULES.interlock, RULES.trust)
+    assert Line(first).running().tick(sees(IN_STOP, scores=[0.0])).cause == "intruded: intake"
+
+
 def test_a_trip_is_told_once(line: Line):
     line.tick(sees(IN_STOP))
     still = line.tick(sees(IN_STOP))
@@ -462,6 +467,11 @@ def test_memory_at_power_up_knows_nothing():
     fresh = Memory()
     assert fresh.interlock == interlock.Memory()
     assert (fresh.trust.sample, fresh.distrust, fresh.seen, fresh.zones) == (None, frozenset(), None, ())
+
+
+def test_what_is_called_what_by_others():
+    assert (REPEATED, WRONG_SIZE) == ("repeated frame", "wrong picture size")
+    assert UNRELATED == "detector answered for another frame"
 
 
 def test_senses_that_are_not_told_are_none():

@@ -53,7 +53,7 @@ class _Steady:
     @pytest.hookimpl(trylast=True)
     def pytest_sessionstart(self) -> None:
         hypothesis.settings.register_profile(
-            "trial", hypothesis.settings(), derandomize=True, database=None, max_examples=40
+            "trial", hypothesis.settings(), derandomize=True, database=None, max_examples=20
         )
         hypothesis.settings.load_profile("trial")
 
