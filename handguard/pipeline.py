@@ -23,6 +23,7 @@ from handguard.types import (
     Event,
     Frame,
     Output,
+    Sensed,
     StageTimes,
     StateChanged,
     Tripped,
@@ -99,7 +100,7 @@ def advance(
     )
     stepped = interlock.step(memory.interlock, observation, rules.interlock)
     after = replace(seen, interlock=stepped)
-    return after, _decision(memory, after, senses, sight, judged_ns)
+    return after, _decision(memory, after, senses, sight, observation)
 
 
 def _see(memory: Memory, frame: Frame | None, detector: Detector, clock: Clock, rules: Rules) -> _Sight:
@@ -123,9 +124,12 @@ def _see(memory: Memory, frame: Frame | None, detector: Detector, clock: Clock, 
     return _Sight(replace(looked, seen=hands, zones=zones), new=hands, detected_ns=detected_ns)
 
 
-def _decision(before: Memory, after: Memory, senses: Senses, sight: _Sight, judged_ns: int) -> Decision:
+def _decision(
+    before: Memory, after: Memory, senses: Senses, sight: _Sight, told: interlock.Observation
+) -> Decision:
     frame_seq = -1 if senses.frame is None else senses.frame.seq
     captured_ns = senses.taken_ns if senses.frame is None else senses.frame.captured_ns
+    judged_ns = told.now_ns
     detected_ns = judged_ns if sight.detected_ns is None else sight.detected_ns
     return Decision(
         frame_seq=frame_seq,
@@ -136,6 +140,7 @@ def _decision(before: Memory, after: Memory, senses: Senses, sight: _Sight, judg
         output=interlock.output_of(after.interlock.state),
         cause=_cause(after),
         events=tuple(_events(before, after, frame_seq, judged_ns)),
+        sensed=Sensed(told.reset_down, told.contactor_open, told.impairments, told.faults),
     )
 
 

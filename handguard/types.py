@@ -229,6 +229,16 @@ class WarningCleared:
 Event = StateChanged | Tripped | WarningRaised | WarningCleared
 
 
+@dataclass(frozen=True, slots=True)
+class Sensed:
+    """What the interlock was told at one tick beside hands and times; with these it can be stepped again."""
+
+    reset_down: bool
+    contactor_open: bool | None
+    impairments: frozenset[str]  # of the senses, of the picture and of the looking
+    faults: frozenset[str]
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Decision:
     """Everything one tick concluded, and enough to explain it."""
@@ -241,6 +251,7 @@ class Decision:
     output: Output
     cause: str  # 'free', 'reset', 'intruded: <zone>', 'blind: <why>', 'fault: <names>'
     events: tuple[Event, ...] = field(default=())
+    sensed: Sensed | None = None  # None: made outside of a tick
 
     @property
     def warning(self) -> bool:

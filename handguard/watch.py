@@ -14,7 +14,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime, timezone
 from pathlib import Path
 from types import FrameType
@@ -94,7 +94,7 @@ class _Run:
         rules = rules_of(settings, picture)
         zones = rules.zones.zones
         detector = detector_of(settings, zones, picture)
-        evidence = stack.enter_context(_evidence(settings, out, detector.weights_sha256))
+        evidence = stack.enter_context(_evidence(settings, out, picture, detector.weights_sha256))
         evidence.operator(OperatorAction.ARM, detail="start")
         self.board = _simulated_board(settings, out, stack)
         self.relay = _relay(settings, self.board, stack)
@@ -155,9 +155,17 @@ def _require_fast_enough(settings: Settings, picture: PictureFormat) -> None:
         raise ConfigError(mismatch(where, expected, settings.relay.deadline_ms))
 
 
-def _evidence(settings: Settings, out: Path, model_hash: str) -> EvidenceWriter:
+def _evidence(settings: Settings, out: Path, picture: PictureFormat, model_hash: str) -> EvidenceWriter:
     key = SigningKey.load_or_create(Path(settings.evidence.dir) / KEY_NAME)
-    genesis = Genesis(machine_id(), __version__, fingerprint(settings), model_hash, boot_id())
+    genesis = Genesis(
+        machine_id(),
+        __version__,
+        fingerprint(settings),
+        model_hash,
+        boot_id(),
+        settings=settings.model_dump(mode="json"),
+        picture=asdict(picture),
+    )
     policy = WritePolicy(sync_every_s=settings.evidence.fsync_s)
     return EvidenceWriter.open(out / "evidence", genesis, key, policy)
 

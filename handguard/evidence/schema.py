@@ -33,6 +33,7 @@ from handguard.types import (
     HandClass,
     KeeperReport,
     Permit,
+    Sensed,
     StageTimes,
     StateChanged,
     Tripped,
@@ -82,16 +83,22 @@ _EVENT_NAMES: dict[type, str] = {
 
 @dataclass(frozen=True, slots=True)
 class Genesis:
-    """What a run starts from. The ledger adds the schema, the public key and the times."""
+    """What a run starts from. The ledger adds the schema, the public key and the times.
+
+    With the settings and the size of the picture the book alone is enough to step the run again.
+    """
 
     machine_id: str
     software_version: str
     config_hash: str
     model_hash: str
     boot_id: str
+    settings: Record | None = None  # resolved, as plain values; `config_hash` is over them
+    picture: Record | None = None  # width_px, height_px, fps
 
     def __post_init__(self) -> None:
-        for name, value in asdict(self).items():
+        for name in ("machine_id", "software_version", "config_hash", "model_hash", "boot_id"):
+            value = getattr(self, name)
             if not isinstance(value, str) or not value:
                 raise RecordingError(mismatch(f"genesis.{name}", "a text that is not empty", repr(value)))
 
@@ -108,7 +115,10 @@ def genesis_record(genesis: Genesis, public_key: str, sign_every_s: float) -> Re
 
 
 def decision_record(decision: Decision, permit: Permit, report: KeeperReport | None = None) -> Record:
-    """One tick. `hands` is null when nothing was judged, `keeper` when it has said nothing yet."""
+    """One tick. `hands` is null when nothing was judged, `keeper` when it has said nothing yet.
+
+    `sensed` is all else that the interlock was told: with it, replay steps the tick again.
+    """
     return {
         "kind": Kind.DECISION.value,
         "frame_seq": decision.frame_seq,
@@ -121,6 +131,7 @@ def decision_record(decision: Decision, permit: Permit, report: KeeperReport | N
         "cause": decision.cause,
         "permit_seq": permit.seq,
         "keeper": None if report is None else _keeper(report),
+        "sensed": None if decision.sensed is None else _sensed(decision.sensed),
     }
 
 
@@ -201,6 +212,15 @@ def _zone(zone: ZoneStatus) -> Record:
         "intruded": bool(zone.intruded),
         "worst_score": exact(zone.worst_score),
         "time_to_zone_s": None if seconds is None else exact(seconds),
+    }
+
+
+def _sensed(told: Sensed) -> Record:
+    return {
+        "reset_down": told.reset_down,
+        "contactor_open": told.contactor_open,
+        "impairments": sorted(told.impairments),
+        "faults": sorted(told.faults),
     }
 
 
