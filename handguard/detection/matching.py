@@ -34,8 +34,17 @@ def match_by_iou(gt_xyxy: Tensor, priors_cxcywh: Tensor, threshold: float = 0.5)
     iou = iou_matrix(gt_xyxy, to_xyxy(priors_cxcywh))
     best_iou, best_gt = iou.max(dim=0)
     index = torch.where(best_iou > threshold, best_gt, torch.full_like(best_gt, -1))
-    index[iou.argmax(dim=1)] = torch.arange(len(gt_xyxy), device=index.device)
+    _give_each_its_best(index, iou.clone())
     return Match(index, (index >= 0).to(priors_cxcywh.dtype))
+
+
+def _give_each_its_best(index: Tensor, iou: Tensor) -> None:
+    """One prior for every ground truth, best overlaps first, in place: two hands never share one. Spoils `iou`."""
+    for _ in range(min(iou.shape)):
+        gt, prior = divmod(int(iou.argmax()), iou.shape[1])
+        index[prior] = gt
+        iou[gt] = -1
+        iou[:, prior] = -1
 
 
 def match_by_alignment(
