@@ -52,12 +52,21 @@ def areas(xyxy: Tensor) -> Tensor:
 
 def iou_matrix(first_xyxy: Tensor, second_xyxy: Tensor) -> Tensor:
     """Intersection over union of every pair: `(…, A, 4), (…, B, 4) → (…, A, B)`; 0 where both are empty."""
+    inter = _intersections(first_xyxy, second_xyxy)
+    union = areas(first_xyxy)[..., :, None] + areas(second_xyxy)[..., None, :] - inter
+    return inter / union.clamp(min=1e-9)
+
+
+def covered_share(first_xyxy: Tensor, second_xyxy: Tensor) -> Tensor:
+    """How much of each first box lies in each second: `(A, 4), (B, 4) → (A, B)` in [0, 1]."""
+    return _intersections(first_xyxy, second_xyxy) / areas(first_xyxy)[..., :, None].clamp(min=1e-9)
+
+
+def _intersections(first_xyxy: Tensor, second_xyxy: Tensor) -> Tensor:
     low = torch.maximum(first_xyxy[..., :, None, :2], second_xyxy[..., None, :, :2])
     high = torch.minimum(first_xyxy[..., :, None, 2:], second_xyxy[..., None, :, 2:])
     width, height = (high - low).clamp(min=0).unbind(-1)
-    inter = width * height
-    union = areas(first_xyxy)[..., :, None] + areas(second_xyxy)[..., None, :] - inter
-    return inter / union.clamp(min=1e-9)
+    return width * height
 
 
 def complete_iou(first_xyxy: Tensor, second_xyxy: Tensor) -> Tensor:

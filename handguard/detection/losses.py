@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from handguard.detection import matching
-from handguard.detection.boxes import complete_iou, decode, encode, iou_matrix, to_xyxy
+from handguard.detection.boxes import complete_iou, covered_share, decode, encode, to_xyxy
 from handguard.detection.ssd import Raw
 
 NEGATIVES_PER_POSITIVE = 3  # the paper's hard negative mining
@@ -40,7 +40,7 @@ class Truth:
         regions = self.boxes_norm[self.labels < 0]
         if len(regions) == 0:
             return torch.zeros(len(priors_cxcywh), dtype=torch.bool, device=priors_cxcywh.device)
-        return (iou_matrix(regions, to_xyxy(priors_cxcywh)) > 0.2).any(dim=0)
+        return (covered_share(to_xyxy(priors_cxcywh), regions) > 0.5).any(dim=1)
 
 
 class Loss(NamedTuple):
