@@ -15,7 +15,7 @@ from contextlib import closing
 from dataclasses import dataclass
 
 from handguard.pipeline import Memory, Rules, Senses, advance
-from handguard.ports import Detector, FrameSource
+from handguard.ports import Clock, Detector, FrameSource
 from handguard.relay.operator import SimulatedOperator
 from handguard.replay.ahead import frames_ahead
 from handguard.replay.clock import RecordingClock
@@ -45,33 +45,46 @@ def ticks(
             yield stand.tick(frame)
 
 
+class Course:
+    """Steps from tick to tick and keeps the memory between them. Replay advances here and nowhere else."""
+
+    def __init__(self, detector: Detector, clock: Clock, rules: Rules) -> None:
+        self._detector, self._clock, self._rules = detector, clock, rules
+        self.memory = Memory()
+
+    def step(self, senses: Senses) -> Decision:
+        """Judge the next tick."""
+        self.memory, decision = advance(self.memory, senses, self._detector, self._clock, self._rules)
+        return decision
+
+
 class _Stand:
-    """Holds what lasts from one tick to the next."""
+    """What a recording does not show: time, contactor and operator."""
 
     def __init__(self, detector: Detector, rules: Rules, operator: SimulatedOperator) -> None:
-        self._detector, self._rules, self._operator = detector, rules, operator
+        self._operator = operator
         self._clock = RecordingClock()
         self._contactor = ObedientContactor()
-        self._memory = Memory()
+        self._course = Course(detector, self._clock, rules)
         self._permits = 0
 
     def tick(self, frame: Frame) -> Tick:
         """Judge one frame at the moment it was captured."""
         taken_ns = frame.captured_ns
         self._clock.begin(taken_ns)
-        self._operator.look(self._memory.interlock.state, taken_ns)
+        self._operator.look(self._course.memory.interlock.state, taken_ns)
         senses = Senses(
             taken_ns=taken_ns,
             frame=frame,
             reset_down=self._operator.down(),
             contactor_open=self._contactor.is_open(taken_ns),
         )
-        self._memory, decision = advance(self._memory, senses, self._detector, self._clock, self._rules)
+        decision = self._course.step(senses)
         self._contactor.command(decision.output, self._clock.now_ns())
         return Tick(frame, decision, self._permit(decision))
 
     def _permit(self, decision: Decision) -> Permit:
-        seen = self._memory.seen
+        seen = self._course.memory.seen
         frame_seq, captured_ns = (-1, 0) if seen is None else (seen.frame_seq, seen.captured_ns)
         self._permits += 1
         return Permit(self._permits - 1, frame_seq, captured_ns, decision.times.judged_ns, decision.output)
