@@ -1,7 +1,10 @@
 """Put every mutant of the safety core on trial, and write down which ones no test noticed.
 
-    python -m tests.mutation                     everything; results.json and docs/mutation.md are written
-    python -m tests.mutation --only zones        the modules with this in their name; nothing is written
+    python -m tests.mutation                     everything
+    python -m tests.mutation --only zones        the modules with this in their name
+    python -m tests.mutation --only nothing      only write the page again
+
+What came of it goes to `results.json` here and, to be read, to docs/mutation.md.
 
 Exits 1 when a survivor has no explanation in `explanations.json`.
 """
@@ -28,7 +31,7 @@ import serial
 import shapely
 
 from tests.mutation.operators import Mutant, mutants
-from tests.mutation.report import Result, read_explanations, text
+from tests.mutation.report import Result, merged, read_explanations, text
 from tests.mutation.targets import TARGETS
 from tests.mutation.trial import BROKEN, NOTICED, ROOT, SURVIVED, Trial, module_name
 
@@ -94,10 +97,10 @@ def main() -> int:
             took_s = time.monotonic() - began_s
             print(f"{file}: {results[-1].noticed} of {results[-1].mutants} {NOTICED} in {took_s:.0f} s", flush=True)
     explained = read_explanations(FOLDER / "explanations.json")
-    if not options.only:
-        data = json.dumps([result.as_json() for result in results], indent=1, ensure_ascii=False)
-        (FOLDER / "results.json").write_text(data + "\n")
-        (ROOT / "docs" / "mutation.md").write_text(text(results, explained))
+    results = merged(FOLDER / "results.json", TARGETS, results)
+    data = json.dumps([result.as_json() for result in results], indent=1, ensure_ascii=False)
+    (FOLDER / "results.json").write_text(data + "\n")
+    (ROOT / "docs" / "mutation.md").write_text(text(results, explained))
     unexplained = [survivor for result in results for survivor in result.survivors if survivor.key not in explained]
     for survivor in unexplained:
         print(f"no explanation: {survivor.key}")

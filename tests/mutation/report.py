@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 from tests.mutation.operators import Mutant
 
@@ -58,6 +60,11 @@ class Result:
             Survivor(self.file, mutant.line, mutant.scope, source, mutant.before, mutant.after)
         )
 
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> Result:
+        survivors = [Survivor(**survivor) for survivor in data["survivors"]]
+        return cls(data["file"], data["sha256"], data["mutants"], survivors)
+
     def as_json(self) -> dict[str, object]:
         return {
             "file": self.file,
@@ -66,6 +73,13 @@ class Result:
             "noticed": self.noticed,
             "survivors": [asdict(survivor) for survivor in self.survivors],
         }
+
+
+def merged(path: Path, files: Iterable[str], news: list[Result]) -> list[Result]:
+    """What is known of these files: the news, and for the others what was written before."""
+    known = {data["file"]: Result.from_json(data) for data in json.loads(path.read_text())} if path.exists() else {}
+    known |= {result.file: result for result in news}
+    return [known[file] for file in files if file in known]
 
 
 def read_explanations(path: Path) -> dict[str, str]:
