@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 
 from handguard import __version__
 from handguard.errors import HandguardError
-
-if TYPE_CHECKING:
-    from handguard.training.command import Listener
+from handguard.learning_cli import learning
 
 # Rooms are imported inside the commands: `handguard --help` must not wait for torch.
 app = typer.Typer(
@@ -31,6 +28,7 @@ events_app = typer.Typer(help="Look at recorded evidence.", no_args_is_help=True
 app.add_typer(board_app, name="board")
 app.add_typer(config_app, name="config")
 app.add_typer(events_app, name="events")
+app.add_typer(learning)
 
 ConfigFile = Annotated[
     Path, typer.Option("--config", "-c", help="Settings (YAML). `handguard config show` explains them.")
@@ -42,7 +40,6 @@ Model = Annotated[
     str | None, typer.Option(help="A model under models/ by name, or a path. Default: the shipped one.")
 ]
 
-DataFolder = Annotated[Path, typer.Option(help="Folder with train/ and val/: COCO, VOC or YOLO.")]
 
 
 @app.command()
@@ -154,90 +151,9 @@ def events_verify(
 
 
 @app.command()
-def train(
-    data: DataFolder,
-    out: Annotated[
-        Path, typer.Option("--out", "-o", help="Folder for checkpoints and metrics; an earlier run goes on.")
-    ],
-    architecture: Annotated[
-        str, typer.Option(help="One of the family; a wrong name lists them.")
-    ] = "palmnet-s",
-    steps: Annotated[int, typer.Option(min=1)] = 8000,
-    batch_size: Annotated[int, typer.Option(min=1)] = 32,
-    seed: int = 0,
-    device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
-    workers: Annotated[int, typer.Option(min=0, help="Processes that prepare pictures.")] = 1,
-    time_budget: Annotated[
-        float | None, typer.Option(help="Hours of training in all; the learning rate comes down in time.", min=0)
-    ] = None,
-) -> None:
-    """Train a detector from scratch, and end with a model and its card in OUT.
-
-    Killed and started again, it goes on where it was. `torchrun --nproc-per-node N -m handguard train …`
-    trains with N processes, --batch-size pictures each.
-    """
-    from handguard.training.command import Job, train_command
-
-    budget_s = time_budget * 3600 if time_budget else None
-    job = Job(data, out, architecture, steps, batch_size, seed, device, workers, budget_s)
-    with _listening("train") as listener:
-        train_command(job, listener)
-
-
-@app.command()
-def package(
-    checkpoint: Annotated[Path, typer.Option(help="checkpoint.pt of a training run, finished or not.")],
-    data: DataFolder,
-    name: Annotated[str, typer.Option(help="What the model will be called.")],
-    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for NAME.safetensors and NAME.json.")],
-    architecture: Annotated[
-        str | None, typer.Option(help="Where the checkpoint does not say.")
-    ] = None,
-    recipe: Annotated[
-        Path | None, typer.Option(help="The recipe as JSON, where the checkpoint has none.")
-    ] = None,
-    note: Annotated[list[str] | None, typer.Option(help="A sentence for the card. May be repeated.")] = None,
-) -> None:
-    """Measure a checkpoint on val, choose its operating point, and write it as a model with its card."""
-    from handguard.training.card_making import Order
-    from handguard.training.command import package_command
-
-    order = Order(checkpoint, data, name, out, architecture, notes=tuple(note or ()))
-    with _listening("measure") as listener:
-        package_command(order, recipe, listener)
-
-
-@app.command()
-def evaluate(
-    annotations: Annotated[Path, typer.Option(help="COCO annotations.")],
-    images: Annotated[Path, typer.Option(help="Folder of their pictures.")],
-    json_out: Annotated[Path, typer.Option("--json", help="Where the numbers go.")],
-    model: Model = None,
-    plots: Annotated[
-        Path | None, typer.Option(help="Folder for curves (PNG) and the worst misses.")
-    ] = None,
-) -> None:
-    """Measure a model: AP, recall and false alarms at its operating point, per class, size and source."""
-    from handguard.training.command import evaluate_command
-
-    with _listening("evaluate") as listener:
-        evaluate_command(annotations, images, json_out, model, plots, listener)
-
-
-@app.command()
 def version() -> None:
     """Print the version."""
     print(__version__)
-
-
-@contextmanager
-def _listening(what: str) -> Iterator[Listener]:
-    """A bar on stderr, and lines above it, for a command that takes minutes."""
-    from handguard.desk.closing import progress_bar
-    from handguard.training.command import Listener
-
-    with progress_bar(what) as progress:
-        yield Listener(progress, lambda line: print(line, file=sys.stderr))
 
 
 def main(arguments: Sequence[str] | None = None) -> Any:

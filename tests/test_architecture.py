@@ -32,7 +32,10 @@ FLOORS: tuple[frozenset[str], ...] = tuple(
         "desk replay training calibrate scorekeeper",
         "monitor",
         "watch",
+        "events_cli",
+        "learning_cli",
         "cli",
+        "__main__",
     )
 )
 
@@ -57,17 +60,20 @@ THIRD_PARTY = {
     "capture": {"numpy", "cv2", "av", "shapely"},  # shapely: the truth of the simulated scene
     "relay": {"serial"},
     "detection": {"numpy", "cv2", "torch", "openvino", "safetensors"},
-    "evidence": {"numpy", "cv2", "av", "cryptography"},
+    "evidence": {"numpy", "cv2", "av", "cryptography", "openpyxl"},
     "config": {"pydantic", "pydantic_core", "yaml"},
     "calibrate": {"numpy", "cv2"},
-    "training": {"numpy", "cv2", "torch", "safetensors", "pycocotools", "matplotlib"},
-    "replay": {"numpy", "cv2", "av", "rich"},
+    "training": {"numpy", "cv2", "torch", "safetensors", "pycocotools", "matplotlib", "yaml"},
+    "replay": {"numpy", "cv2", "av", "rich", "distributed"},
     "desk": {"numpy", "cv2", "rich"},
     "assembly": {"numpy"},
     "scorekeeper": {"numpy"},
     "monitor": {"numpy"},
     "watch": {"numpy", "rich"},
+    "events_cli": {"typer"},
+    "learning_cli": {"typer", "rich"},
     "cli": {"typer", "rich"},
+    "__main__": set(),
 }
 
 # What rooms without clocks, threads, files or chance may take from the standard library.

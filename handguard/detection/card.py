@@ -47,6 +47,7 @@ class Card:
     weights_sha256: str
     scores: str  # a ScoreKind: how logits become scores
     any_multiple_of_px: int | None = None  # the network takes any input of such sides; None: only input_px
+    prior_sizes: list[list[list[float]]] | None = None  # as in priors.Sizes; None: the network's own rule
     geometry: str = "letterbox"  # decided once for training and deployment: see preprocess.py
     data: list[dict[str, Any]] = field(default_factory=list)  # source, licence, pictures
     recipe: dict[str, Any] = field(default_factory=dict)

@@ -18,7 +18,7 @@ from handguard.errors import ModelError, mismatch
 
 def load_network(files: ModelFiles, card: Card, input_px: tuple[int, int]) -> Ssd:
     """The network of a card with its weights, ready to predict, for any input size the network allows."""
-    network = build(card.architecture, len(card.classes), input_px)
+    network = build(card.architecture, len(card.classes), input_px, sizes=card.prior_sizes)
     try:
         state = load_file(files.weights)
     except (SafetensorError, OSError) as error:

@@ -63,10 +63,11 @@ def package(order: Order, progress: OnProgress) -> ModelFiles:
         raise ModelError(
             mismatch(f"{order.checkpoint}: recipe", "an architecture, here or by --architecture", "none")
         )
-    network = build(architecture)
+    sizes = recipe.get("prior_sizes")
+    network = build(architecture, sizes=sizes)
     _fill(network, saved, order.checkpoint, architecture)
     train, val = (load_split(order.data, split) for split in (Split.TRAIN, Split.VAL))
-    draft = _draft(order.name, architecture, network)
+    draft = replace(_draft(order.name, architecture, network), prior_sizes=sizes)
     run = measured(network, draft, val, progress)
     card = _with_numbers(draft, run, order.wishes)
     known = known_sources(order.data)

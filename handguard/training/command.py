@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from handguard.detection import card as cards
-from handguard.detection.architectures import build, member_of
+from handguard.detection.architectures import member_of
+from handguard.detection.importing import import_checkpoint
 from handguard.detection.loading import Choice
 from handguard.detection.ssd import Ssd
 from handguard.errors import DatasetError, mismatch
 from handguard.training import crew as crews
+from handguard.training import fine_tuning
 from handguard.training.batches import Plan
 from handguard.training.card_making import Order, package
 from handguard.training.checkpoints import CHECKPOINT
@@ -53,32 +55,94 @@ class Job:
     device: str = "cpu"
     workers: int = 1
     time_budget_s: float | None = None
+    init: Path | None = None  # public or own weights to start from
+    reset_heads: bool = False  # leave out what belongs to other classes
+    priors: Path | None = None  # written by `handguard dataset priors`
 
 
 def train_command(job: Job, listener: Listener) -> None:
     """Train (or go on), then measure and write the model with its card into `job.out`."""
-    known = known_sources(job.data)
+    sizes = read_priors(job.priors) if job.priors else None
+    recipe = Recipe(
+        job.architecture,
+        time_budget_s=job.time_budget_s,
+        device=job.device,
+        workers=job.workers,
+        prior_sizes=sizes,
+    )
+    network = None
+    if job.init is not None:
+        network = recipe.network()
+        imported = import_checkpoint(job.init, network, reset_heads=job.reset_heads)
+        as_built = f", new: {', '.join(imported.as_built)}" if imported.as_built else ""
+        recipe = replace(recipe, start=f"{job.init.name} ({imported.layout} layout{as_built})")
+    _trained(job, recipe, growing_sides(job.architecture), network, listener)
+
+
+def fine_tune_command(job: Job, model: str, name: str, listener: Listener) -> None:
+    """Fine-tune `model` on `job.data`; ends with a model called `name` in `job.out` and a table."""
+    base = fine_tuning.load_base(model)
+    val = load_split(job.data, Split.VAL)
+    before = fine_tuning.measured(base.files, val, listener.progress)
+    recipe = Recipe(
+        base.card.architecture,
+        fine_tuning.LEARNING_RATE,
+        warmup_steps=fine_tuning.WARMUP_STEPS,
+        device=job.device,
+        workers=job.workers,
+        start=base.words,
+        prior_sizes=base.card.prior_sizes,
+    )
+    job = replace(job, architecture=base.card.architecture)
+    sides = fine_tuning.steady_sides(job.architecture)
+    files = _trained(job, recipe, sides, base.network, listener, name)
+    if files is None:
+        return
+    rows = fine_tuning.compared(before, cards.read_card(files).metrics)
+    write_numbers({"model": name, "from": base.words, "rows": rows}, job.out / "before-after.json")
+    listener.tell(fine_tuning.told(rows, files.weights))
+
+
+def _trained(
+    job: Job,
+    recipe: Recipe,
+    sides_px: tuple[tuple[float, tuple[int, ...]], ...],
+    init: Ssd | None,
+    listener: Listener,
+    name: str | None = None,
+) -> cards.ModelFiles | None:
+    """Train and write the model; the files in the leading process, None in the others."""
     samples, val = load_split(job.data, Split.TRAIN), load_split(job.data, Split.VAL)
     crew = crews.gather(job.device)
     plan = Plan(
         samples,
         job.batch_size,
-        growing_sides(job.architecture),
+        sides_px,
         job.steps,
         job.seed,
-        source_weights=weights_of(samples, known),
+        source_weights=weights_of(samples, known_sources(job.data)),
         rank=crew.rank,
         ranks=crew.ranks,
     )
-    recipe = Recipe(job.architecture, time_budget_s=job.time_budget_s, device=job.device, workers=job.workers)
-    train(recipe, plan, job.out, evaluator(job.architecture, val), reporter(listener, crew), crew=crew)
+    train(recipe, plan, job.out, evaluator(recipe, val), reporter(listener, crew), init, crew)
+    files = None
     if crew.leads:
         draw_curves(job.out / METRICS, job.out / "curves.png")
-        write_model(Order(job.out / CHECKPOINT, job.data, job.architecture, job.out), listener)
+        order = Order(job.out / CHECKPOINT, job.data, name or job.architecture, job.out)
+        files = write_model(order, listener)
     crew.disband()
+    return files
 
 
-def write_model(order: Order, listener: Listener) -> None:
+def read_priors(path: Path) -> list[list[list[float]]]:
+    """Sizes from a file of `handguard dataset priors`. Raises `DatasetError`."""
+    try:
+        return [[[float(v) for v in size] for size in one] for one in json.loads(path.read_text())["sizes"]]
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise DatasetError(mismatch(str(path), 'prior sizes, {"sizes": [[[w, h], …], …]}', error)) from error
+
+
+def write_model(order: Order, listener: Listener) -> cards.ModelFiles:
     """Package, and say where it lies and what it is worth."""
     files = package(order, listener.progress)
     card = cards.read_card(files)
@@ -88,6 +152,7 @@ def write_model(order: Order, listener: Listener) -> None:
         f"Operating point {card.operating_point.min_score}: {card.operating_point.chosen}",
     ):
         listener.tell(line)
+    return files
 
 
 def growing_sides(architecture: str) -> tuple[tuple[float, tuple[int, ...]], ...]:
@@ -100,15 +165,14 @@ def growing_sides(architecture: str) -> tuple[tuple[float, tuple[int, ...]], ...
     return ((0.45, tuple(small)), (0.8, tuple(middle)), (1.0, tuple(large)))
 
 
-def evaluator(architecture: str, val: Sequence[Sample]) -> Callable[[Ssd], dict[str, float]]:
+def evaluator(recipe: Recipe, val: Sequence[Sample]) -> Callable[[Ssd], dict[str, float]]:
     """Numbers of a network in training, at the input size of deployment."""
-    input_px = member_of(architecture).input_px
 
     def evaluate(average: Ssd) -> dict[str, float]:
-        network = build(architecture, input_px=input_px)
+        network = recipe.network()
         network.load_state_dict(average.state_dict())
         network.to(average.priors.device).to(memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
-        return summary(list(answered(network, val, input_px)))
+        return summary(list(answered(network, val, member_of(recipe.architecture).input_px)))
 
     return evaluate
 
@@ -191,15 +255,7 @@ def _told(share: dict[str, Any]) -> str:
 def package_command(order: Order, recipe: Path | None, listener: Listener) -> None:
     """Measure a checkpoint and write it as a model, also while its training goes on."""
     if recipe is not None:
-        order = Order(
-            order.checkpoint,
-            order.data,
-            order.name,
-            order.out,
-            order.architecture,
-            read_recipe(recipe),
-            order.notes,
-        )
+        order = replace(order, recipe=read_recipe(recipe))
     write_model(order, listener)
 
 

@@ -1,11 +1,27 @@
-"""A data folder with its train and val pictures, whatever format it is in."""
+"""A data folder with pictures to learn from and to judge by, in whichever form it is in.
+
+    COCO   SPLIT/annotations.json (or _annotations.coco.json), pictures in SPLIT/images or SPLIT
+    VOC    SPLIT/Annotations/*.xml and SPLIT/JPEGImages; or one folder for both splits,
+           told apart by ImageSets/Main/SPLIT.txt; or SPLIT/*.xml beside the pictures
+    YOLO   SPLIT/images and SPLIT/labels, or images/SPLIT and labels/SPLIT;
+           class names in data.yaml or classes.txt
+
+SPLIT is `train` or `val` (`valid` is understood). The form is chosen by what is
+there; a folder that is none of these is refused with this list.
+"""
 
 from __future__ import annotations
 
 from enum import Enum
 from pathlib import Path
 
+from handguard.errors import DatasetError, mismatch
 from handguard.training.coco import Sample, load_coco
+from handguard.training.voc import load_voc
+from handguard.training.yolo import class_names, load_yolo
+
+COCO_FILES = ("annotations.json", "_annotations.coco.json")
+PICTURES = {".jpg", ".jpeg", ".png", ".bmp", ".webp"}
 
 
 class Split(Enum):
@@ -14,8 +30,55 @@ class Split(Enum):
     TRAIN = "train"
     VAL = "val"
 
+    @property
+    def spellings(self) -> tuple[str, ...]:
+        """How folders call it."""
+        return ("train",) if self is Split.TRAIN else ("val", "valid")
+
 
 def load_split(root: Path, split: Split) -> list[Sample]:
     """The samples of one split. Raises `DatasetError`."""
-    folder = root / split.value
-    return load_coco(folder / "annotations.json", folder / "images")
+    for load in (_coco, _voc, _yolo):
+        for spelling in split.spellings:
+            samples = load(root, spelling)
+            if samples is not None:
+                return samples
+    expected = (
+        f"{split.value} pictures as COCO ({split.value}/{COCO_FILES[0]}), "
+        f"VOC ({split.value}/Annotations) or YOLO ({split.value}/labels)"
+    )
+    raise DatasetError(mismatch(str(root), expected, "none of them" if root.is_dir() else "no such folder"))
+
+
+def _coco(root: Path, split: str) -> list[Sample] | None:
+    folder = root / split
+    file = next((folder / name for name in COCO_FILES if (folder / name).is_file()), None)
+    if file is None:
+        return None
+    return load_coco(file, folder / "images" if (folder / "images").is_dir() else folder)
+
+
+def _voc(root: Path, split: str) -> list[Sample] | None:
+    listed = root / "ImageSets" / "Main" / f"{split}.txt"
+    if listed.is_file():
+        names = [line.split()[0] for line in listed.read_text().splitlines() if line.strip()]
+        files = [root / "Annotations" / f"{name}.xml" for name in names]
+        return load_voc(files, root / "JPEGImages", root.name)
+    folder = root / split
+    if (folder / "Annotations").is_dir():
+        pictures = folder / "JPEGImages"
+        files = sorted((folder / "Annotations").glob("*.xml"))
+        return load_voc(files, pictures if pictures.is_dir() else folder / "images", root.name)
+    beside = sorted(folder.glob("*.xml"))
+    return load_voc(beside, folder, root.name) if beside else None
+
+
+def _yolo(root: Path, split: str) -> list[Sample] | None:
+    for images, labels in (
+        (root / split / "images", root / split / "labels"),
+        (root / "images" / split, root / "labels" / split),
+    ):
+        if labels.is_dir():
+            pictures = sorted(path for path in images.glob("*") if path.suffix.lower() in PICTURES)
+            return load_yolo(pictures, labels, class_names((root / split, root)), root.name)
+    return None

@@ -53,6 +53,12 @@ class Recipe:
     checkpoint_every_s: float = 120.0
     evaluate_every_s: float = 900.0
     start: str = "scratch (no weights from elsewhere)"
+    prior_sizes: list[list[list[float]]] | None = None  # None: the network's own rule
+
+    def network(self, side_px: int | None = None) -> Ssd:
+        """An untrained network of this recipe, for its own input size or for a square of `side_px`."""
+        input_px = None if side_px is None else (side_px, side_px)
+        return build(self.architecture, input_px=input_px, sizes=self.prior_sizes)
 
 
 Evaluate = Callable[[Ssd], dict[str, float]]
@@ -76,10 +82,10 @@ def train(
     crew = crew or Crew(recipe.device)
     out.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(plan.seed)
-    model, average, optimizer = _prepared(init or build(recipe.architecture), recipe, crew.device)
+    model, average, optimizer = _prepared(init or recipe.network(), recipe, crew.device)
     saved = resume(out / CHECKPOINT, model, average, optimizer)
     step = saved.step if saved else 0
-    priors = _PriorsBySide(recipe.architecture, crew.device)
+    priors = _PriorsBySide(recipe, crew.device)
     meter = _meter(recipe, saved)
     called = crew.wrapped(model.train())
 
@@ -184,16 +190,15 @@ def _follow(average: Ssd, model: Ssd, decay: float) -> None:
 
 
 class _PriorsBySide:
-    """Priors of the same architecture at every input side met so far."""
+    """Priors of the same network at every input side met so far."""
 
-    def __init__(self, architecture: str, device: str) -> None:
-        self._architecture, self._device = architecture, device
+    def __init__(self, recipe: Recipe, device: str) -> None:
+        self._recipe, self._device = recipe, device
         self._known: dict[int, Tensor] = {}
 
     def __getitem__(self, side_px: int) -> Tensor:
         if side_px not in self._known:
-            network = build(self._architecture, input_px=(side_px, side_px))
-            self._known[side_px] = network.priors.to(self._device)
+            self._known[side_px] = self._recipe.network(side_px).priors.to(self._device)
         return self._known[side_px]
 
 

@@ -1,0 +1,182 @@
+"""Commands of the learning room: train, fine-tune, package, evaluate, and look at data.
+
+They stand apart from `cli` only to keep both short; `cli` adds them to the program.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+
+if TYPE_CHECKING:
+    from handguard.training.command import Listener
+
+# Rooms are imported inside the commands: `handguard --help` must not wait for torch.
+learning = typer.Typer()
+dataset_app = typer.Typer(help="Look at annotated pictures: COCO, VOC or YOLO.", no_args_is_help=True)
+learning.add_typer(dataset_app, name="dataset")
+
+DataFolder = Annotated[Path, typer.Option(help="Folder with train/ and val/: COCO, VOC or YOLO.")]
+DataArgument = Annotated[Path, typer.Argument(help="Folder with train/ and val/: COCO, VOC or YOLO.")]
+RunFolder = Annotated[
+    Path,
+    typer.Option("--out", "-o", help="Folder for checkpoints, metrics and model; an earlier run goes on."),
+]
+Steps = Annotated[int, typer.Option(min=1)]
+BatchSize = Annotated[int, typer.Option(min=1, help="Pictures a step, in each process.")]
+Device = Annotated[str, typer.Option(help="cpu or cuda.")]
+Workers = Annotated[int, typer.Option(min=0, help="Processes that prepare pictures.")]
+Hours = Annotated[
+    float | None,
+    typer.Option(help="Hours of training in all; the learning rate comes down in time.", min=0.001),
+]
+
+
+@learning.command()
+def train(
+    data: DataFolder,
+    out: RunFolder,
+    architecture: Annotated[
+        str, typer.Option(help="One of the family; a wrong name lists them.")
+    ] = "palmnet-s",
+    steps: Steps = 8000,
+    batch_size: BatchSize = 32,
+    seed: int = 0,
+    device: Device = "cpu",
+    workers: Workers = 1,
+    time_budget: Hours = None,
+    init: Annotated[
+        Path | None, typer.Option(help="Weights to start from: .safetensors, or a public checkpoint.")
+    ] = None,
+    reset_heads: Annotated[
+        bool, typer.Option("--reset-heads", help="Of --init, leave out what belongs to other classes.")
+    ] = False,
+    priors: Annotated[Path | None, typer.Option(help="Prior sizes of `handguard dataset priors`.")] = None,
+) -> None:
+    """Train a detector, and end with a model and its card in OUT.
+
+    Killed and started again, it goes on where it was. `torchrun --nproc-per-node N -m handguard train …`
+    trains with N processes.
+    """
+    from handguard.training.command import Job, train_command
+
+    budget_s = time_budget * 3600 if time_budget else None
+    job = Job(
+        data, out, architecture, steps, batch_size, seed, device, workers, budget_s, init, reset_heads, priors
+    )
+    with _listening("train") as listener:
+        train_command(job, listener)
+
+
+@learning.command()
+def fine_tune(
+    data: DataFolder,
+    out: RunFolder,
+    model: Annotated[str, typer.Option("--from", help="A model under models/ by name, or a path.")] = "",
+    name: Annotated[str, typer.Option(help="What the new model will be called.")] = "site",
+    steps: Steps = 600,
+    batch_size: BatchSize = 16,
+    seed: int = 0,
+    device: Device = "cpu",
+    workers: Workers = 1,
+) -> None:
+    """Teach a model a site's own pictures; ends with a table of before and after on their val pictures."""
+    from handguard.detection.card import DEFAULT
+    from handguard.training.command import Job, fine_tune_command
+
+    job = Job(data, out, "", steps, batch_size, seed, device, workers)
+    with _listening("fine-tune") as listener:
+        fine_tune_command(job, model or DEFAULT, name, listener)
+
+
+@learning.command()
+def package(
+    checkpoint: Annotated[Path, typer.Option(help="checkpoint.pt of a training run, finished or not.")],
+    data: DataFolder,
+    name: Annotated[str, typer.Option(help="What the model will be called.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for NAME.safetensors and NAME.json.")],
+    architecture: Annotated[str | None, typer.Option(help="Where the checkpoint does not say.")] = None,
+    recipe: Annotated[
+        Path | None, typer.Option(help="The recipe as JSON, where the checkpoint has none.")
+    ] = None,
+    note: Annotated[list[str] | None, typer.Option(help="A sentence for the card. May be repeated.")] = None,
+) -> None:
+    """Measure a checkpoint on val, choose its operating point, and write it as a model with its card."""
+    from handguard.training.card_making import Order
+    from handguard.training.command import package_command
+
+    order = Order(checkpoint, data, name, out, architecture, notes=tuple(note or ()))
+    with _listening("measure") as listener:
+        package_command(order, recipe, listener)
+
+
+@learning.command()
+def evaluate(
+    annotations: Annotated[Path, typer.Option(help="COCO annotations.")],
+    images: Annotated[Path, typer.Option(help="Folder of their pictures.")],
+    json_out: Annotated[Path, typer.Option("--json", help="Where the numbers go.")],
+    model: Annotated[
+        str | None, typer.Option(help="A model under models/ by name, or a path. Default: the shipped one.")
+    ] = None,
+    plots: Annotated[Path | None, typer.Option(help="Folder for curves (PNG) and the worst misses.")] = None,
+) -> None:
+    """Measure a model: AP, recall and false alarms at its operating point, per class, size and source."""
+    from handguard.training.command import evaluate_command
+
+    with _listening("evaluate") as listener:
+        evaluate_command(annotations, images, json_out, model, plots, listener)
+
+
+@dataset_app.command("check")
+def dataset_check(data: DataArgument) -> None:
+    """Read every annotation and decode every picture. Exit 2 if anything is wrong with them."""
+    from handguard.training.dataset_report import check
+
+    with _listening("check") as listener:
+        checked = check(data, listener.progress)
+    for line in (*checked.remarks, *checked.problems):
+        typer.echo(line)
+    typer.echo(f"{checked.pictures} pictures, {len(checked.problems)} problems, {len(checked.remarks)} remarks")
+    if checked.problems:
+        raise typer.Exit(2)
+
+
+@dataset_app.command("stats")
+def dataset_stats(data: DataArgument) -> None:
+    """Pictures, hands by class and size, and sources, as JSON."""
+    from handguard.training.dataset_report import stats
+
+    _print_json(stats(data))
+
+
+@dataset_app.command("priors")
+def dataset_priors(
+    data: DataArgument,
+    maps: Annotated[int, typer.Option(min=1, help="Feature maps of the network.")] = 4,
+    per_map: Annotated[int, typer.Option(min=1, help="Priors a cell.")] = 2,
+) -> None:
+    """Prior sizes fitted to the training hands by k-means, as JSON for `train --priors`."""
+    from handguard.training.dataset_report import priors
+
+    _print_json(priors(data, maps, per_map))
+
+
+def _print_json(value: dict[str, Any]) -> None:
+    typer.echo(json.dumps(value, indent=1))
+
+
+@contextmanager
+def _listening(what: str) -> Iterator[Listener]:
+    """A bar on stderr for a command that takes minutes, and the lines it tells, on stdout."""
+    from handguard.desk.closing import progress_bar
+    from handguard.training.command import Listener
+
+    console = Console(highlight=False, markup=False, soft_wrap=True)
+    with progress_bar(what) as progress:
+        yield Listener(progress, console.print)

@@ -1,0 +1,101 @@
+"""Fine-tune a model on a site's own pictures, and tell whether it was worth it.
+
+A short run at a low learning rate and at the size of deployment, starting from a
+model's weights. Before and after are measured on the site's val pictures, through
+the detector of the stop path. Weights that became worse there should stay unused,
+and the table says so.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from handguard.detection import card as cards
+from handguard.detection.architectures import member_of
+from handguard.detection.loading import Choice
+from handguard.detection.ssd import Ssd
+from handguard.detection.weights import load_network
+from handguard.errors import ModelError, mismatch
+from handguard.training.card_making import CLASSES
+from handguard.training.coco import Sample
+from handguard.training.evaluation import OnProgress, numbers, run_detector
+
+LEARNING_RATE = 3e-4
+WARMUP_STEPS = 50
+
+Numbers = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Base:
+    """The model to start from."""
+
+    card: cards.Card
+    files: cards.ModelFiles
+    network: Ssd
+
+    @property
+    def words(self) -> str:
+        """What it was, for the recipe."""
+        return f"the weights of {self.card.name} ({self.card.weights_sha256[:12]})"
+
+
+def load_base(model: str) -> Base:
+    """A shipped model by name, or any by path. Raises `ModelError`, also for other classes than ours."""
+    files = cards.locate(model)
+    card = cards.read_card(files)
+    if card.classes != CLASSES:
+        raise ModelError(mismatch(f"{files.card}: classes", " and ".join(CLASSES), ", ".join(card.classes)))
+    network = load_network(files, card, card.input_px).requires_grad_(True)
+    return Base(card, files, network)
+
+
+def steady_sides(architecture: str) -> tuple[tuple[float, tuple[int, ...]], ...]:
+    """Input sides round the one of deployment, from the first step on."""
+    member = member_of(architecture)
+    side, multiple = max(member.input_px), member.any_multiple_of_px
+    return ((1.0, (side,) if multiple is None else (side - multiple, side, side + multiple)),)
+
+
+def measured(files: cards.ModelFiles, samples: list[Sample], progress: OnProgress) -> Numbers:
+    """A model's numbers at its own operating point."""
+    score = cards.read_card(files).operating_point.min_score
+    return numbers(run_detector(Choice(str(files.weights)), samples, progress), score)
+
+
+ROWS = (
+    ("AP50, any hand", lambda n: n["ap50"]["any"]),
+    ("AP50, any near hand", lambda n: n["ap50_near"]["any"]),
+    ("AP50, bare hands", lambda n: n["ap50"]["hand"]),
+    ("AP50, gloved hands", lambda n: n["ap50"]["gloved_hand"]),
+    ("score of the operating point", lambda n: n["at_operating_point"]["min_score"]),
+    ("hands found there", lambda n: n["at_operating_point"]["recall"]["any"]["all"]["share"]),
+    ("near hands found there", lambda n: n["at_operating_point"]["recall"]["any"]["near"]["share"]),
+    ("false hits a picture", lambda n: n["at_operating_point"]["false_per_picture"]),
+    ("false hits a hand-free picture", lambda n: n["at_operating_point"]["false_per_hand_free_picture"]),
+)
+
+
+def compared(before: Numbers, after: Numbers) -> list[dict[str, Any]]:
+    """One row per number: what, before, after; None where there was nothing to measure."""
+    return [{"what": what, "before": of(before), "after": of(after)} for what, of in ROWS]
+
+
+def told(rows: list[dict[str, Any]], out: Path) -> str:
+    """The table as text, and a plain word on it."""
+    lines = [f"{'':34}{'before':>9}{'after':>9}"]
+    lines += [f"{row['what']:34}{_cell(row['before']):>9}{_cell(row['after']):>9}" for row in rows]
+    before, after = rows[1]["before"], rows[1]["after"]
+    if before is not None and after is not None and after <= before:
+        lines.append(f"No better on near hands: keep the model you had; {out} is for study.")
+    lines.append(
+        "Measured on this folder's val pictures alone. How the new weights do elsewhere is not known: "
+        "check them on pictures of other places before relying on them there."
+    )
+    return "\n".join(lines)
+
+
+def _cell(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3f}"

@@ -1,0 +1,93 @@
+"""Annotated pictures in YOLO form: one text file per picture, `class x y width height` a line, as fractions.
+
+A picture without a text file, or with an empty one, shows no hand. What class
+numbers mean stands in `data.yaml` (`names`) or in `classes.txt`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import yaml
+
+from handguard.detection.pictures import read_picture
+from handguard.errors import DatasetError, mismatch
+from handguard.training.coco import CATEGORIES, Sample, inside
+from handguard.types import HandClass
+
+
+def load_yolo(
+    pictures: Sequence[Path], labels: Path, kinds: Sequence[HandClass], source: str
+) -> list[Sample]:
+    """One sample per picture, numbered from 1; every picture is read for its size. Raises `DatasetError`."""
+    if not pictures:
+        raise DatasetError(mismatch(str(labels.parent), "at least one picture", "none"))
+    return [_sample(number, one, labels, kinds, source) for number, one in enumerate(pictures, 1)]
+
+
+def class_names(folders: Sequence[Path]) -> list[HandClass]:
+    """From the first `data.yaml` or `classes.txt` in these folders. Raises `DatasetError`."""
+    for folder in folders:
+        for file, read in ((folder / "data.yaml", _from_yaml), (folder / "classes.txt", _from_lines)):
+            if file.is_file():
+                return [_kind(file, name) for name in read(file)]
+    where = " or ".join(str(folder) for folder in folders)
+    raise DatasetError(mismatch(where, "data.yaml or classes.txt, which names the classes", "neither"))
+
+
+def _sample(number: int, path: Path, labels: Path, kinds: Sequence[HandClass], source: str) -> Sample:
+    height, width = read_picture(path).shape[:2]
+    file = labels / f"{path.stem}.txt"
+    lines = file.read_text().splitlines() if file.is_file() else []
+    numbered = [(f"{file}: line {i}", line) for i, line in enumerate(lines, 1) if line.strip()]
+    rows = [(where, *_row(where, line, kinds)) for where, line in numbered]
+    boxes = [_box(where, numbers, width, height) for where, _, numbers in rows]
+    return Sample(
+        number,
+        path,
+        width,
+        height,
+        source,
+        np.array(boxes, np.float32).reshape(-1, 4),
+        np.array([kind for _, kind, _ in rows], np.int64),
+    )
+
+
+def _row(where: str, line: str, kinds: Sequence[HandClass]) -> tuple[HandClass, list[float]]:
+    try:
+        kind, *numbers = [float(word) for word in line.split()]
+    except ValueError as error:
+        raise DatasetError(mismatch(where, "numbers", repr(line))) from error
+    if len(numbers) != 4:
+        raise DatasetError(mismatch(where, "a class and four numbers (boxes, not outlines)", repr(line)))
+    if not (kind == int(kind) and 0 <= kind < len(kinds)):
+        raise DatasetError(mismatch(where, f"a class from 0 to {len(kinds) - 1}", line.split()[0]))
+    return kinds[int(kind)], numbers
+
+
+def _box(where: str, row: list[float], width: int, height: int) -> tuple[float, float, float, float]:
+    x, y, w, h = row
+    box = ((x - w / 2) * width, (y - h / 2) * height, (x + w / 2) * width, (y + h / 2) * height)
+    return inside(where, box, width, height)
+
+
+def _from_yaml(file: Path) -> list[str]:
+    try:
+        names = yaml.safe_load(file.read_text())["names"]
+    except (OSError, yaml.YAMLError, KeyError, TypeError) as error:
+        raise DatasetError(mismatch(f"{file}: names", "a list of class names", error)) from error
+    return (
+        [str(names[i]) for i in sorted(names)] if isinstance(names, dict) else [str(name) for name in names]
+    )
+
+
+def _from_lines(file: Path) -> list[str]:
+    return [line.strip() for line in file.read_text().splitlines() if line.strip()]
+
+
+def _kind(file: Path, name: str) -> HandClass:
+    if name not in CATEGORIES:
+        raise DatasetError(mismatch(f"{file}: class names", " and ".join(CATEGORIES), repr(name)))
+    return CATEGORIES[name]
