@@ -119,7 +119,8 @@ def _with_numbers(draft: Card, run: Run, wishes: Wishes) -> Card:
 
 
 def _progress_made(saved: checkpoints.Checkpoint, recipe: dict[str, Any], pictures: int) -> dict[str, Any]:
-    seen = saved.step * int(recipe["batch_size"]) if "batch_size" in recipe else None
+    a_step = int(recipe["batch_size"]) * int(recipe.get("processes", 1)) if "batch_size" in recipe else 0
+    seen = saved.step * a_step or None
     return {
         "steps_done": saved.step,
         "pictures_seen": seen,

@@ -124,7 +124,9 @@ def test_a_bad_voc_file_is_refused_by_name(
 
 
 def test_a_folder_of_no_known_form_is_refused_with_the_forms(tmp_path: Path) -> None:
-    with pytest.raises(DatasetError, match=r"expected train pictures as COCO .* VOC .* or YOLO .* found none"):
+    with pytest.raises(
+        DatasetError, match=r"expected train pictures as COCO .* VOC .* or YOLO .* found none"
+    ):
         load_split(tmp_path, Split.TRAIN)
     with pytest.raises(DatasetError, match="found no such folder"):
         load_split(tmp_path / "nowhere", Split.TRAIN)
