@@ -37,6 +37,7 @@ from tests.mutation.trial import BROKEN, NOTICED, ROOT, SURVIVED, Trial, module_
 
 LOADED = (hypothesis, numpy, pytest, serial, shapely)  # once, before the forks
 FOLDER = Path(__file__).parent
+EXPLANATIONS = FOLDER / "explanations.json"
 POLL_S = 0.01
 
 
@@ -84,27 +85,36 @@ def _forget_the_accused() -> None:
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.mutation")
-    parser.add_argument("--only", default="", help="part of a module's path")
+    parser.add_argument("--only", default="", help="part of a module's name")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
-    parser.add_argument("--limit-s", type=float, default=90.0, help="a trial that takes longer has hung")
+    parser.add_argument("--limit-s", type=float, default=300.0, help="a trial that takes longer has hung")
     options = parser.parse_args()
     _forget_the_accused()
-    results = []
     for file in TARGETS:
         if options.only in module_name(file):
             began_s = time.monotonic()
-            results.append(judge(file, options.jobs, options.limit_s))
+            result = judge(file, options.jobs, options.limit_s)
             took_s = time.monotonic() - began_s
-            print(f"{file}: {results[-1].noticed} of {results[-1].mutants} {NOTICED} in {took_s:.0f} s", flush=True)
-    explained = read_explanations(FOLDER / "explanations.json")
-    results = merged(FOLDER / "results.json", TARGETS, results)
+            print(f"{file}: {result.noticed} of {result.mutants} {NOTICED} in {took_s:.0f} s", flush=True)
+            _write([result])
+    return 1 if _unexplained(_write([])) else 0
+
+
+def _write(news: list[Result]) -> list[Result]:
+    """Write data and page; returns all that is known."""
+    results = merged(FOLDER / "results.json", TARGETS, news)
     data = json.dumps([result.as_json() for result in results], indent=1, ensure_ascii=False)
     (FOLDER / "results.json").write_text(data + "\n")
-    (ROOT / "docs" / "mutation.md").write_text(text(results, explained))
-    unexplained = [survivor for result in results for survivor in result.survivors if survivor.key not in explained]
-    for survivor in unexplained:
-        print(f"no explanation: {survivor.key}")
-    return 1 if unexplained else 0
+    (ROOT / "docs" / "mutation.md").write_text(text(results, read_explanations(EXPLANATIONS)))
+    return results
+
+
+def _unexplained(results: list[Result]) -> list[str]:
+    explained = read_explanations(EXPLANATIONS)
+    keys = [survivor.key for result in results for survivor in result.survivors if survivor.key not in explained]
+    for key in keys:
+        print(f"no explanation: {key}")
+    return keys
 
 
 if __name__ == "__main__":
