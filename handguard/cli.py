@@ -12,6 +12,7 @@ from rich.console import Console
 
 from handguard import __version__
 from handguard.errors import HandguardError
+from handguard.events_cli import events_app
 from handguard.learning_cli import learning
 
 # Rooms are imported inside the commands: `handguard --help` must not wait for torch.
@@ -24,7 +25,6 @@ app = typer.Typer(
 )
 board_app = typer.Typer(help="Simulated relay boards, as programs of their own.", no_args_is_help=True)
 config_app = typer.Typer(help="Look at a configuration.", no_args_is_help=True)
-events_app = typer.Typer(help="Look at recorded evidence.", no_args_is_help=True)
 app.add_typer(board_app, name="board")
 app.add_typer(config_app, name="config")
 app.add_typer(events_app, name="events")
@@ -132,22 +132,6 @@ def board_lcus(context: typer.Context) -> None:
     from handguard.relay.simulated import main as board_main
 
     raise typer.Exit(board_main(list(context.args)))
-
-
-@events_app.command("verify")
-def events_verify(
-    folder: Annotated[Path, typer.Argument(help="The evidence folder of a run.")],
-    key: Annotated[
-        str | None, typer.Option(help="Public key, hex or file. Without it, the record's own.")
-    ] = None,
-) -> None:
-    """Prove that nobody has changed a record: edits, deletions, order, truncation, signatures, clocks."""
-    from handguard.evidence.signing import PublicKey
-    from handguard.evidence.verify import verify
-
-    result = verify(folder, PublicKey.read(key) if key else None)
-    print(result.text())
-    result.raise_if_damaged()
 
 
 @app.command()

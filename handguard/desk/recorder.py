@@ -38,7 +38,7 @@ from handguard.types import Zone
 
 POLL_S = 0.008  # half a frame at 60/s
 NICE, CUTTING_NICE = 5, 15  # behind the monitor, and the films behind everything
-LAST_S = 12.0  # the time to draw after the run has ended; the monitor waits a little longer than this
+LAST_S = 8.0  # the time to draw after the run has ended; the monitor waits a little longer than this
 WAITING_TAKES = 2  # in memory, while the disk is slow
 OVERLAY_SHARE = 0.5  # a drawn film is smaller than half of the raw one
 NO_FEED = 2  # the exit code without a feed

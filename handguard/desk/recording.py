@@ -43,6 +43,7 @@ class Recording:
         self._command = [sys.executable, "-m", "handguard.desk.recorder", *arguments]
         self._book, self._log = book, log
         self._closing = threading.Event()
+        self._gave_up = False
         self._process = self._started()
         self._thread = threading.Thread(target=self._run, name="recording", daemon=True)
         self._thread.start()
@@ -52,12 +53,13 @@ class Recording:
         """Of the recorder that runs now, or ran last."""
         return self._process.pid
 
-    def close(self, timeout_s: float = 20.0) -> None:
+    def close(self, timeout_s: float = 12.0) -> None:
         """Wait for the last clip, after the feed was closed; a recorder that takes longer is killed."""
         self._closing.set()
         self._thread.join(timeout_s)
         if self._thread.is_alive():
             self._book.fault(FAULT, f"killed: its last clip was not done after {timeout_s:g} s")
+            self._gave_up = True
             self._process.kill()
             self._thread.join(5.0)
 
@@ -78,7 +80,8 @@ class Recording:
             with self._process.stdout as said:
                 self._listen(said)
             code = self._process.wait()
-            if code == 0 or (code == NO_FEED and self._closing.is_set()):  # it saw the feed end, or came after
+            late = code == NO_FEED and self._closing.is_set()  # it was started while the feed ended
+            if code == 0 or late or self._gave_up:
                 return
             self._book.fault(FAULT, f"ended with {code}; no clips until it is back")
             deaths = 1 if time.monotonic() - began_s > WELL_AFTER_S else deaths + 1

@@ -87,8 +87,12 @@ def read_index(path: Path) -> dict[str, Any]:
 
 
 def _stamps(take: Take) -> list[int]:
-    origin_ns = take.stills[0].captured_ns
-    return [pts_of(still.captured_ns, origin_ns) for still in take.stills]
+    """Rising strictly, as films must: of two frames within 11 µs the second is put one step later."""
+    stamps: list[int] = []
+    for still in take.stills:
+        own = pts_of(still.captured_ns, take.stills[0].captured_ns)
+        stamps.append(max(own, stamps[-1] + 1) if stamps else own)
+    return stamps
 
 
 def _size_px(jpeg: bytes) -> tuple[int, int]:

@@ -31,6 +31,20 @@ def read_records(directory: Path) -> Iterator[Record]:
                 yield record
 
 
+def record_at(directory: Path, seq: int) -> tuple[Record, Record | None]:
+    """The record of that number and the newest decision before it. Raises `RecordingError` if there is none."""
+    decision, mark = b"", b'"seq":%d,' % seq
+    for number in segment_numbers(directory):
+        path = directory / segment_name(number)
+        for line_number, line in enumerate(read_lines(path), start=1):
+            where = f"{path}:{line_number}"
+            if mark in line and line.endswith(b"\n") and (record := _record(line, where))["seq"] == seq:
+                return record, _record(decision, where) if decision else None
+            if b'"kind":"decision"' in line:
+                decision = line
+    raise RecordingError(mismatch(str(directory), f"a record {seq}", "none of that number"))
+
+
 def _record(line: bytes, where: str) -> Record:
     parts = split_line(line)
     try:

@@ -161,6 +161,13 @@ def test_the_notices_hold_the_hashes_of_what_stands_there(saved):
     assert [frame["sha256"] for frame in index["frames"]] == [hashlib.sha256(j).hexdigest() for j in jpegs]
 
 
+def test_frames_closer_than_a_step_of_time_keep_their_order(tmp_path, stills):
+    times = replace(stills[0].decision.times, captured_ns=stills[0].captured_ns + 5)
+    second = replace(stills[1], decision=replace(stills[1].decision, times=times))
+    save(Take((mark(1, 1),), (stills[0], second, stills[2])), tmp_path, Drawing(()), lambda _: None)
+    assert [frame["pts"] for frame in read_index(tmp_path / "trip-0001.json")["frames"]] == [0, 1, 5940]
+
+
 def test_no_time_for_the_overlay_leaves_the_raw_film(tmp_path, stills):
     asked = iter([True] * 10 + [False])
     told: list[ClipSaved] = []

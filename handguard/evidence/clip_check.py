@@ -1,0 +1,82 @@
+"""Are the films still those of the book? Every hash is taken again.
+
+A film that retention removed is gone for a reason, and the book of that later run
+says so; a film that is gone without such a word, or changed, is damage.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from dataclasses import dataclass
+from pathlib import Path
+
+from handguard.errors import RecordingError
+from handguard.evidence.clips import FOLDER, sha256_of
+from handguard.evidence.notes import BOOK
+from handguard.evidence.reading import read_records
+from handguard.evidence.schema import Kind, Record
+
+
+@dataclass(frozen=True, slots=True)
+class ClipCheck:
+    """What became of the films a book speaks of."""
+
+    good: int
+    removed: int  # with a word in some book
+    problems: tuple[str, ...]  # changed, or gone without a word
+
+    def text(self) -> str:
+        """A line for a person, and one for each problem."""
+        told = f"clips: {self.good} as recorded, {self.removed} removed to make room"
+        return "\n".join([told, *(f"  bad: {problem}" for problem in self.problems)])
+
+    def raise_if_damaged(self) -> None:
+        """Raises `RecordingError` naming the first bad film."""
+        if self.problems:
+            raise RecordingError(self.problems[0])
+
+
+def check_clips(run: Path, base: sqlite3.Connection) -> ClipCheck:
+    """Compare every film of a run with its record. `base` is an index with the runs that may have removed some."""
+    removed = _removed(base, run.resolve().name)
+    good, gone, problems = 0, 0, []
+    for record in read_records(run / BOOK):
+        if record["kind"] != Kind.CLIP.value:
+            continue
+        if record["name"] in removed:
+            gone += 1
+        elif problem := _problem(run / FOLDER, record):
+            problems.append(problem)
+        else:
+            good += 1
+    return ClipCheck(good, gone, tuple(problems))
+
+
+def film_states(run: Path, clips: list[Record]) -> list[str]:
+    """One line for each film of these records: where it lies, and whether it is still the same."""
+    states = []
+    for clip in clips:
+        problem = _problem(run / FOLDER, clip)
+        frames = f"frames {clip['first_frame']} to {clip['last_frame']}, {clip['lost_views']} not in it"
+        states.append(f"film {run / FOLDER / clip['file']}  {frames}  {problem or 'as recorded'}")
+    return states
+
+
+def _removed(base: sqlite3.Connection, run: str) -> set[str]:
+    asked = (
+        "SELECT json_extract(record, '$.name') AS name FROM events "
+        "WHERE kind = 'removed' AND json_extract(record, '$.run') = ?"
+    )
+    return {row["name"] for row in base.execute(asked, (run,))}
+
+
+def _problem(folder: Path, record: Record) -> str:
+    """What is wrong with one film or its index; empty if nothing is."""
+    wanted = {record["file"]: record["sha256"], f"{record['name']}.json": record["index_sha256"]}
+    for file, sha256 in wanted.items():
+        try:
+            if sha256_of(folder / file) != sha256:
+                return f"{folder / file}: was changed (record {record['seq']})"
+        except OSError as error:
+            return f"{folder / file}: {error.strerror}, and no book says it was removed (record {record['seq']})"
+    return ""

@@ -1,0 +1,77 @@
+"""Films against the book: as recorded, removed with a word, or bad."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from handguard.errors import RecordingError
+from handguard.evidence.clip_check import check_clips, film_states
+from handguard.evidence.clips import Drawing, save
+from handguard.evidence.index import open_index
+from handguard.evidence.notices import ClipRemoved, TripMark
+from handguard.evidence.questions import clips_showing
+from handguard.evidence.ring import Take, still_of
+from handguard.evidence.writer import EvidenceWriter
+from tests.desk.feeding import decided
+
+
+@pytest.fixture
+def runs(tmp_path, genesis, key):
+    """One run with one clip in its book."""
+    import numpy as np
+
+    folder = tmp_path / "runs"
+    decisions = [decided(n) for n in range(5)]
+    stills = tuple(still_of(n, each, np.full((64, 64, 3), n, np.uint8)) for n, each in enumerate(decisions))
+    mark = TripMark(1, stills[2].captured_ns, 2, "intruded", "intake")
+    with EvidenceWriter.open(folder / "r1" / "evidence", genesis, key) as writer:
+        save(Take((mark,), stills), folder / "r1" / "clips", Drawing(()), writer.notice)
+    return folder
+
+
+def check(runs):
+    with open_index(runs) as base:
+        return check_clips(runs / "r1", base)
+
+
+def test_films_that_are_as_recorded_are_good(runs):
+    result = check(runs)
+    assert (result.good, result.removed, result.problems) == (2, 0, ())
+    result.raise_if_damaged()
+
+
+@pytest.mark.parametrize("name", ["trip-0001.mp4", "trip-0001-overlay.mp4", "trip-0001.json"])
+def test_a_changed_byte_is_found(runs, name):
+    path = runs / "r1" / "clips" / name
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(bytes(data))
+    with pytest.raises(RecordingError, match=f"{name}: was changed"):
+        check(runs).raise_if_damaged()
+
+
+def test_a_film_that_is_gone_without_a_word_is_bad(runs):
+    (runs / "r1" / "clips" / "trip-0001.mp4").unlink()
+    (problem,) = check(runs).problems
+    assert "no book says it was removed" in problem
+
+
+def test_a_film_that_a_later_run_removed_is_not_bad(runs, genesis, key):
+    for path in (runs / "r1" / "clips").iterdir():
+        path.unlink()
+    with EvidenceWriter.open(runs / "r2" / "evidence", genesis, key) as writer:
+        writer.notice(ClipRemoved("r1", "trip-0001", 5, "oldest"))
+    result = check(runs)
+    assert (result.good, result.removed, result.problems) == (0, 2, ())
+
+
+def test_a_moment_is_shown_by_the_films_around_it(runs):
+    with open_index(runs) as base:
+        clip = clips_showing(base, "r1", 0)
+        assert clip == []
+        (record,) = base.execute("SELECT record FROM events WHERE kind = 'clip' LIMIT 1").fetchone()
+        clips = clips_showing(base, "r1", json.loads(record)["first_ns"])
+    assert [clip["version"] for clip in clips] == ["raw", "overlay"]
+    assert [line.rpartition("  ")[2] for line in film_states(runs / "r1", clips)] == ["as recorded"] * 2
