@@ -3,7 +3,7 @@ PYTHON_FILES := handguard tests benchmarks run_monitor.py .ci
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help venv tools numbers demo lint types unit test clean
+.PHONY: help venv tools numbers demo lint types unit test mutation clean
 
 help: ## print this list
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
@@ -29,6 +29,9 @@ numbers: venv ## judge the recordings in FOOTAGE=folder and rewrite the README's
 unit: tools ## the tests, with complete coverage of the safety core
 	$(BIN)/pytest --cov --cov-report=json:.cache/coverage.json --cov-report=
 	$(BIN)/python .ci/coverage_gate.py .cache/coverage.json
+
+mutation: tools ## make the safety core wrong in every small way; rewrites docs/mutation.md
+	nice -n 10 $(BIN)/python -m tests.mutation
 
 test: lint types unit ## everything that must pass before a change is kept
 

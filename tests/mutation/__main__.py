@@ -1,7 +1,7 @@
 """Put every mutant of the safety core on trial, and write down which ones no test noticed.
 
     python -m tests.mutation                     everything
-    python -m tests.mutation --only zones        the modules with this in their name
+    python -m tests.mutation --only zones        the modules whose name ends so
     python -m tests.mutation --only nothing      only write the page again
 
 What came of it goes to `results.json` here and, to be read, to docs/mutation.md.
@@ -85,13 +85,13 @@ def _forget_the_accused() -> None:
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.mutation")
-    parser.add_argument("--only", default="", help="part of a module's name")
+    parser.add_argument("--only", default="", help="the end of a module's name")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--limit-s", type=float, default=300.0, help="a trial that takes longer has hung")
     options = parser.parse_args()
     _forget_the_accused()
     for file in TARGETS:
-        if options.only in module_name(file):
+        if module_name(file).endswith(options.only):
             began_s = time.monotonic()
             result = judge(file, options.jobs, options.limit_s)
             took_s = time.monotonic() - began_s
