@@ -5,7 +5,7 @@ trip writes the films. What it did it says on standard output, one notice a line
 whoever started it puts that into the book. It may be slow, stopped or killed:
 frames are then missing in a clip, which counts them, and nothing else happens.
 
-    main thread   feed → JPEG → ring → take       at low priority
+    main thread   feed → JPEG → ring → take       at the low priority it was started with
     cutting room  take → room on disk → films     at the lowest, one after another
 
 Started again in the middle of a run it goes on: trips that have an index on disk are
@@ -37,7 +37,7 @@ from handguard.evidence.ring import Cutter, Spans, Take, still_of
 from handguard.types import Zone
 
 POLL_S = 0.008  # half a frame at 60/s
-NICE, CUTTING_NICE = 5, 15  # behind the monitor, and the films behind everything
+CUTTING_NICE = 15  # films are made behind everything else; the process itself is behind the monitor
 LAST_S = 8.0  # the time to draw after the run has ended; the monitor waits a little longer than this
 WAITING_TAKES = 2  # in memory, while the disk is slow
 OVERLAY_SHARE = 0.5  # a drawn film is smaller than half of the raw one
@@ -79,7 +79,8 @@ class CuttingRoom:
             os.write(sys.stdout.fileno(), to_line(notice))
 
     def _run(self) -> None:
-        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), CUTTING_NICE)
+        behind = max(CUTTING_NICE, os.getpriority(os.PRIO_PROCESS, 0))
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), behind)
         for take, origin_ns in iter(self._takes.get, None):
             try:
                 self._write(take, origin_ns)
@@ -159,7 +160,6 @@ def main(arguments: list[str]) -> int:
     stopping = threading.Event()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the monitor's; it closes the feed
     signal.signal(signal.SIGTERM, lambda _number, _frame: stopping.set())
-    os.nice(NICE)
     cv2.setNumThreads(1)
     try:
         reader = FeedReader(options.feed)

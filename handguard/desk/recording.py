@@ -7,11 +7,13 @@ next recorder comes after a pause that grows while it keeps dying.
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import IO, Protocol
 
@@ -19,6 +21,7 @@ from handguard.errors import RecordingError
 from handguard.evidence.notices import LONGEST_BYTES, Notice, from_line
 
 ROOT = Path(__file__).parents[2]
+NICE = 5  # of the recorder: behind the monitor
 PAUSES_S = (0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
 WELL_AFTER_S = 60.0  # a recorder that lived this long starts the pauses anew
 FAULT = "recorder"
@@ -66,9 +69,13 @@ class Recording:
     def _started(self) -> subprocess.Popen[bytes]:
         self._log.parent.mkdir(parents=True, exist_ok=True)
         with self._log.open("ab") as log:
-            return subprocess.Popen(
+            process = subprocess.Popen(
                 self._command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=log, cwd=ROOT
             )
+        with suppress(OSError):  # it has ended already, which is noticed elsewhere
+            behind = max(NICE, os.getpriority(os.PRIO_PROCESS, 0))
+            os.setpriority(os.PRIO_PROCESS, process.pid, behind)  # already while it starts
+        return process
 
     # The rest runs in the thread.
 
