@@ -21,6 +21,7 @@ from handguard.evidence.store import MAX_LINE_BYTES, read_lines, segment_name, s
 
 _DECISION = b'"kind":"decision"'  # inside a text it would stand with backslashes
 _NOT_JUDGED = b'"hands":null'
+_NO_ANSWER_NS = 10_000_000_000  # a keeper that says nothing for so long has not answered
 EVENT_KINDS = {
     "tripped": "trip",
     "warning_raised": "warning",
@@ -143,6 +144,8 @@ class RunReader:
 
     def _hear(self, decision: Record) -> None:
         """Did the keeper answer a trip? As in `summary.Summary.heard`."""
+        too_old_ns = decision["judged_ns"] - _NO_ANSWER_NS
+        self._place.waiting = [trip for trip in self._place.waiting if trip[2] > too_old_ns]
         keeper = decision.get("keeper") or {}
         if keeper.get("output") != "off":
             return
