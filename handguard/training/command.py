@@ -27,6 +27,7 @@ from handguard.training.evaluation import OnProgress, numbers, run_detector, wri
 from handguard.training.loop import Recipe, train
 from handguard.training.meter import METRICS, Progress
 from handguard.training.operating_point import choose
+from handguard.training.plots import draw_plots
 from handguard.training.sources import known_sources, weights_of
 from handguard.training.training_curves import draw_curves
 from handguard.training.validation import answered, summary
@@ -213,6 +214,8 @@ def evaluate_command(
     if any(len(sample.boxes_px) for sample in samples):
         found["would_choose"] = would_choose(run.answers)
     write_numbers(found, json_out)
+    if plots is not None:
+        draw_plots(run.answers, score, plots)
     listener.tell(short(found))
 
 

@@ -76,20 +76,28 @@ def curve(pictures: Sequence[Judged], *, iou: float = 0.5, min_side: float = 0.0
 def _verdicts(
     picture: Judged, ignored: NDArray[np.bool_], iou: float, smallest: float
 ) -> list[tuple[float, bool]]:
+    verdicts = []
+    for found, truth in matched(picture, ignored, iou):
+        if truth is None:
+            if _sides(picture.boxes[found : found + 1])[0] >= smallest:
+                verdicts.append((float(picture.scores[found]), False))
+        elif not ignored[truth]:
+            verdicts.append((float(picture.scores[found]), True))
+    return verdicts
+
+
+def matched(picture: Judged, ignored: NDArray[np.bool_], iou: float) -> list[tuple[int, int | None]]:
+    """Each detection, best score first, with the ground truth it answers for, or None; both as indices."""
     overlap = iou_np(picture.boxes, picture.gt_boxes)
     reaches = np.max(overlap, axis=1, initial=0.0) >= iou
     free = np.ones(len(picture.gt_boxes), np.bool_)
-    verdicts = []
-    for i in np.argsort(-picture.scores, kind="stable"):
+    pairs: list[tuple[int, int | None]] = []
+    for i in np.argsort(-picture.scores, kind="stable").tolist():
         best = _best_match(overlap[i], free, ignored, iou) if reaches[i] else None
-        if best is None:
-            if _sides(picture.boxes[i : i + 1])[0] >= smallest:
-                verdicts.append((float(picture.scores[i]), False))
-            continue
-        free[best] = ignored[best]
-        if not ignored[best]:
-            verdicts.append((float(picture.scores[i]), True))
-    return verdicts
+        if best is not None:
+            free[best] = ignored[best]
+        pairs.append((i, best))
+    return pairs
 
 
 def _best_match(
