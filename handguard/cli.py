@@ -23,9 +23,7 @@ app = typer.Typer(
     rich_markup_mode="markdown",
     pretty_exceptions_enable=False,
 )
-board_app = typer.Typer(help="Simulated relay boards, as programs of their own.", no_args_is_help=True)
 config_app = typer.Typer(help="Look at a configuration.", no_args_is_help=True)
-app.add_typer(board_app, name="board")
 app.add_typer(config_app, name="config")
 app.add_typer(events_app, name="events")
 app.add_typer(learning)
@@ -123,12 +121,11 @@ def config_show(file: Annotated[Path, typer.Argument(help="A configuration file.
     print(show(file), end="")
 
 
-@board_app.command(
-    "lcus",
+@app.command(
     context_settings={"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []},
 )
-def board_lcus(context: typer.Context) -> None:
-    """A simulated LCUS relay board behind a real pty. `handguard board lcus --help` lists its options."""
+def board(context: typer.Context) -> None:
+    """A simulated relay board, behind a real pty or TCP port. `handguard board --help` lists kinds and faults."""
     from handguard.relay.simulated import main as board_main
 
     raise typer.Exit(board_main(list(context.args)))

@@ -58,7 +58,7 @@ THIRD_PARTY = {
     "safety": {"numpy", "shapely"},
     "pipeline": {"numpy"},
     "capture": {"numpy", "cv2", "av", "shapely"},  # shapely: the truth of the simulated scene
-    "relay": {"serial"},
+    "relay": {"serial", "gpiod"},
     "detection": {"numpy", "cv2", "torch", "openvino", "safetensors"},
     "evidence": {"numpy", "cv2", "av", "cryptography", "openpyxl"},
     "config": {"pydantic", "pydantic_core", "yaml"},

@@ -64,14 +64,20 @@ class Relay(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class BoardSettings:
-    """Which board, where, and which contact on it. `options` belong to the driver of that kind."""
+    """Which board, where, and which contact on it. `options` belong to the driver of that kind.
+
+    With `second`, the machine runs only while the contacts of both boards are closed.
+    """
 
     kind: str
     port: str
     channel: int = 1
     options: Mapping[str, str | int] = field(default_factory=dict)
+    second: BoardSettings | None = None
 
     def __post_init__(self) -> None:
+        if self.second is not None and self.second.second is not None:
+            raise ConfigError(mismatch("relay.second", "at most two boards", "three"))
         if not self.port:
             raise ConfigError(mismatch("relay.port", "the path of a serial port", repr(self.port)))
         if not 1 <= self.channel <= 32:

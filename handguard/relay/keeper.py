@@ -4,7 +4,8 @@ Rule 1. The keeper alone speaks to the board, and its first word is OFF.
 Rule 2. It says ON only for a permit that is whole, in order, fresh by the
         keeper's own clock, and made from a frame newer than every frame before.
         That frame is a token: the same frame again renews nothing, so no timer
-        and no retry can keep the machine running.
+        and no retry can keep the machine running. A board with a time limit of
+        its own is told ON again by such a permit, and by nothing else.
 Rule 3. OFF follows at once from: an OFF permit, the deadline, a bad permit, the
         end of the pipe, a board that fails, a contact that does not follow.
 Rule 4. Every cause but a plain OFF permit disarms. A disarmed keeper ignores ON
@@ -48,7 +49,6 @@ from handguard.relay.keeper_state import (
 from handguard.relay.wire import Fault, WirePermit
 
 OFF_SERIES = 3  # OFF at 0, 100 and 200 ms
-OFF_REPEAT_NS = 100 * MS  # the pause published LCUS programs keep between two commands
 OFF_REMINDER_NS = 1000 * MS
 BEAT_NS = 50 * MS  # the port is looked at and a report is sent at least this often
 ASK_RESTING_NS = 1000 * MS  # a board that needs rest is asked once a second, while OFF
@@ -108,8 +108,8 @@ def _heed(state: KeeperState, seen: Input, now_ns: int, limits: KeeperLimits) ->
 
 def _board(state: KeeperState, seen: Woke | BoardOpened | BoardFailed | Written, now_ns: int) -> KeeperState:
     if isinstance(seen, BoardOpened):
-        rest_ns, readback = seen.min_interval_ns, seen.readback
-        opened = replace(state, is_open=True, unanswered=0, min_interval_ns=rest_ns, readback=readback)
+        state = replace(state, min_interval_ns=seen.min_interval_ns, renew_ns=seen.renew_ns)
+        opened = replace(state, is_open=True, unanswered=0, readback=seen.readback)
         return _off_series(opened, now_ns)
     if isinstance(seen, Written):
         standing = state.standing & ~Fault.RELAY_PORT
@@ -180,9 +180,12 @@ def _on_permit(state: KeeperState, permit: WirePermit, now_ns: int, limits: Keep
     if not state.armed or state.standing:
         return state
     state = replace(state, expires_ns=permit.judged_ns + limits.deadline_ns)
-    if state.output is Command.ON or not _is_rested(state, now_ns):
+    if not state.is_rested(now_ns):
         return state  # a board that needs rest is switched on by a later permit
-    return replace(state, output=Command.ON, changed_ns=now_ns, contactor_open=None)
+    if state.output is Command.OFF:
+        return replace(state, output=Command.ON, changed_ns=now_ns, contactor_open=None)
+    is_due = state.renew_ns is not None and now_ns - state.told_on_ns >= state.renew_ns
+    return replace(state, told=None) if is_due else state
 
 
 def _contact(state: KeeperState, is_open: bool | None, now_ns: int, limits: KeeperLimits) -> KeeperState:
@@ -237,20 +240,19 @@ def _speak(state: KeeperState, now_ns: int, actions: list[Action]) -> KeeperStat
         return _reopen(state, now_ns, actions)
     if state.output is Command.ON and state.told is not Command.ON:
         actions.append(Action.WRITE_ON)
-        return replace(state, told=Command.ON, spoke_ns=now_ns)
+        return replace(state, told=Command.ON, told_on_ns=now_ns, spoke_ns=now_ns)
     if state.output is Command.OFF and now_ns >= state.off_due_ns:
         actions.append(Action.WRITE_OFF)
         return _said_off(state, now_ns)
     if _may_ask(state, now_ns):
-        actions.append(Action.ASK)
+        actions += [Action.LOOK, Action.ASK]  # a new question forgets the answer to the one before
         return _asked(state, now_ns)
     return state
 
 
 def _said_off(state: KeeperState, now_ns: int) -> KeeperState:
     writes = state.off_writes + 1
-    pause_ns = OFF_REPEAT_NS if writes < OFF_SERIES else OFF_REMINDER_NS
-    due_ns = now_ns + pause_ns
+    due_ns = now_ns + (state.off_repeat_ns if writes < OFF_SERIES else OFF_REMINDER_NS)
     return replace(state, told=Command.OFF, spoke_ns=now_ns, off_writes=writes, off_due_ns=due_ns)
 
 
@@ -264,7 +266,7 @@ def _reopen(state: KeeperState, now_ns: int, actions: list[Action]) -> KeeperSta
 def _may_ask(state: KeeperState, now_ns: int) -> bool:
     """Is the board worth a question now, and would neither ON nor OFF have to wait for it?"""
     gave_up = state.unanswered >= ASKS_BEFORE_SILENT and not state.answered
-    if gave_up or not state.readback or now_ns < state.ask_due_ns or not _is_rested(state, now_ns):
+    if gave_up or not state.readback or now_ns < state.ask_due_ns or not state.is_rested(now_ns):
         return False
     if state.output is Command.ON:
         return not state.min_interval_ns
@@ -274,10 +276,6 @@ def _may_ask(state: KeeperState, now_ns: int) -> bool:
 def _asked(state: KeeperState, now_ns: int) -> KeeperState:
     pause_ns = ASK_RESTING_NS if state.min_interval_ns else ASK_NS
     return replace(state, spoke_ns=now_ns, ask_due_ns=now_ns + pause_ns, unanswered=state.unanswered + 1)
-
-
-def _is_rested(state: KeeperState, now_ns: int) -> bool:
-    return now_ns - state.spoke_ns >= state.min_interval_ns
 
 
 def _beat(before: KeeperState, state: KeeperState, now_ns: int, actions: list[Action]) -> KeeperState:

@@ -23,6 +23,7 @@ from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import asdict
+from typing import Any
 
 from handguard.errors import DeviceError, HandguardError
 from handguard.relay.board import BoardSettings, Command, Relay
@@ -48,12 +49,19 @@ from handguard.relay.keeper_state import (
 from handguard.relay.realtime import harden
 from handguard.relay.wire import Fault, Trait, WireError, decode_permit, encode_report
 
+RENEWALS_PER_TIMEOUT = 4  # of a board that drops out by itself, where permits come often enough
 _MESSAGE_LIMIT = 4096  # longer than any message, so that one too long is seen to be
 
 
 def settings_json(board: BoardSettings, limits: KeeperLimits) -> str:
     """The SETTINGS argument."""
     return json.dumps({"board": asdict(board), "limits": asdict(limits)})
+
+
+def _board_settings(told: dict[str, Any]) -> BoardSettings:
+    """From JSON. Raises `ConfigError`."""
+    second = told.pop("second", None)
+    return BoardSettings(**told, second=_board_settings(second) if second else None)
 
 
 class KeeperProcess:
@@ -163,7 +171,8 @@ class KeeperProcess:
     def _opened(self, board: Relay) -> BoardOpened:
         self._board = board
         can = board.capabilities
-        return BoardOpened(min_interval_ns=can.min_interval_ms * MS, readback=can.readback)
+        renew_ns = None if can.hw_timeout_ms is None else can.hw_timeout_ms * MS // RENEWALS_PER_TIMEOUT
+        return BoardOpened(can.min_interval_ms * MS, can.readback, renew_ns)
 
     def _close(self) -> None:
         if self._board is not None:
@@ -201,7 +210,7 @@ def main(arguments: list[str], harden: Callable[[], Trait] = harden) -> int:
     settings = json.loads(settings_text)
     try:
         os.set_blocking(int(fd_text), False)
-        board, limits = BoardSettings(**settings["board"]), KeeperLimits(**settings["limits"])
+        board, limits = _board_settings(settings["board"]), KeeperLimits(**settings["limits"])
         keeper = KeeperProcess(int(fd_text), _wake_on_signal(), board, limits, harden())
     except HandguardError as error:
         sys.stderr.write(f"{error}\n")

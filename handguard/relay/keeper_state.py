@@ -15,6 +15,7 @@ from handguard.relay.wire import Fault, Trait, WirePermit, WireReport
 
 MS = 1_000_000
 NEVER_NS = 1 << 62
+OFF_REPEAT_NS = 100 * MS  # the pause published LCUS programs keep between two commands
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +63,7 @@ class Terminated:
 class BoardOpened:
     min_interval_ns: int
     readback: bool
+    renew_ns: int | None = None  # a board that drops out by itself: told ON again this often
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +121,9 @@ class KeeperState:
     told: Command | None = None  # newest command put on the wire of this opening
     written_ns: int = -1
     spoke_ns: int = -NEVER_NS  # newest command or question, for the board's rest
+    told_on_ns: int = -NEVER_NS
     min_interval_ns: int = 0
+    renew_ns: int | None = None
     readback: bool = False
     retry_ns: int = 0
     retry_wait_ns: int = 0
@@ -131,6 +135,15 @@ class KeeperState:
     unanswered: int = 0
     ask_due_ns: int = 0
     beat_due_ns: int = 0
+
+    def is_rested(self, now_ns: int) -> bool:
+        """Would the board hear a word that may wait until it does?"""
+        return now_ns - self.spoke_ns >= self.min_interval_ns
+
+    @property
+    def off_repeat_ns(self) -> int:
+        """A board that may be answering a renewal, and is deaf then, is told OFF again right after it."""
+        return self.min_interval_ns if self.renew_ns and self.min_interval_ns else OFF_REPEAT_NS
 
     @property
     def faults(self) -> Fault:

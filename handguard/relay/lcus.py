@@ -17,45 +17,17 @@ relay still says OFF.
 
 from __future__ import annotations
 
-import errno
 import re
-import termios
-from contextlib import suppress
-from dataclasses import dataclass
 
-import serial
-
-from handguard.errors import ConfigError, DeviceError, DeviceMissing, mismatch
-from handguard.relay.board import BoardSettings, Capabilities, Command
+from handguard.errors import ConfigError, mismatch
+from handguard.relay.board import BoardSettings
+from handguard.relay.options import known_only
+from handguard.relay.table_board import ByteTable, Model, TableBoard
 
 BAUD = 9600
 MIN_INTERVAL_MS = 100  # what published LCUS programs keep between two commands
-WRITE_TIMEOUT_S = 0.02
-_HEARD_LIMIT = 256  # bytes kept while waiting for an answer; eight lines are 80
-_PORT_ERRORS = (OSError, termios.error, ValueError, serial.SerialException)
 _OPTIONS = {"query", "on", "off", "baud"}
 _QUERIES = ("auto", "op5", "none")
-_OPEN_REASONS: dict[int | None, str] = {
-    errno.ENOENT: "a relay board on this port, found no such device",
-    errno.EAGAIN: "a free port, found it in use by another process",
-    errno.EBUSY: "a free port, found it in use by another process",
-    errno.EACCES: "permission to open it (is the user in group dialout?), found none",
-}
-
-
-@dataclass(frozen=True, slots=True)
-class ByteTable:
-    """The bytes of one channel. `answer` finds an answer in what was heard; its group `open` says OFF."""
-
-    on: bytes
-    off: bytes
-    query: bytes | None = None
-    answer: re.Pattern[bytes] | None = None
-
-    def __post_init__(self) -> None:
-        if not self.on or not self.off or self.on == self.off:
-            found = f"on={self.on.hex(' ')!r} off={self.off.hex(' ')!r}"
-            raise ConfigError(mismatch("relay.options", "two different commands for on and off", found))
 
 
 def frame(channel: int, op: int) -> bytes:
@@ -65,10 +37,7 @@ def frame(channel: int, op: int) -> bytes:
 
 def byte_table(settings: BoardSettings) -> ByteTable:
     """The commands for one channel, after the options. Raises `ConfigError`."""
-    unknown = set(settings.options) - _OPTIONS
-    if unknown:
-        expected = "one of " + ", ".join(sorted(_OPTIONS))
-        raise ConfigError(mismatch("relay.options", expected, ", ".join(sorted(unknown))))
+    known_only(settings, _OPTIONS)
     on = _hex_option(settings, "on", frame(settings.channel, 1))
     off = _hex_option(settings, "off", frame(settings.channel, 0))
     return ByteTable(on, off, *_question(settings))
@@ -97,79 +66,7 @@ def _hex_option(settings: BoardSettings, key: str, default: bytes) -> bytes:
         raise ConfigError(mismatch(f"relay.options.{key}", expected, repr(text))) from None
 
 
-def _baud(settings: BoardSettings) -> int:
-    baud = settings.options.get("baud", BAUD)
-    if baud not in serial.Serial.BAUDRATES:
-        raise ConfigError(mismatch("relay.options.baud", "a standard baud rate", repr(baud)))
-    return int(baud)
+class Lcus(TableBoard):
+    """One channel of an LCUS board."""
 
-
-def port_notice(port: str) -> str | None:
-    """A warning for a name that may mean another board after the next plugging; else None."""
-    if re.fullmatch(r"/dev/tty(USB|ACM)\d+", port) is None:
-        return None
-    return f"relay.port: {port} may name another device tomorrow; use its /dev/serial/by-path or by-id name"
-
-
-class Lcus:
-    """One channel of an LCUS board. Implements `board.Relay`; one thread only."""
-
-    def __init__(self, settings: BoardSettings, *, exclusive: bool = True) -> None:
-        """Open the port; nothing is written yet.
-
-        Raises `ConfigError` for bad options and `DeviceMissing` for a port that is
-        not there, in use, or not permitted. `exclusive=False` gets in beside another
-        user: only for an emergency OFF.
-        """
-        self._table = byte_table(settings)
-        self._name = settings.port
-        self._port = _open(settings, exclusive)
-        self._heard = b""
-        self._contact: bool | None = None
-
-    @property
-    def capabilities(self) -> Capabilities:
-        return Capabilities(
-            readback=self._table.query is not None,
-            ack=False,
-            hw_timeout_ms=None,
-            min_interval_ms=MIN_INTERVAL_MS,
-            channels=8,
-        )
-
-    def write(self, command: Command) -> None:
-        self._send(self._table.on if command is Command.ON else self._table.off)
-
-    def ask(self) -> None:
-        self._heard, self._contact = b"", None
-        if self._table.query is not None:
-            self._send(self._table.query)
-
-    def contactor_open(self) -> bool | None:
-        try:
-            self._heard = (self._heard + self._port.read(_HEARD_LIMIT))[-_HEARD_LIMIT:]
-        except _PORT_ERRORS as error:
-            raise DeviceError(f"{self._name}: reading from the relay board failed: {error}") from error
-        for found in self._table.answer.finditer(self._heard) if self._table.answer else ():
-            self._contact = found["open"] is not None
-        return self._contact
-
-    def close(self) -> None:
-        with suppress(*_PORT_ERRORS):  # a port that is gone is as good as closed
-            self._port.close()
-
-    def _send(self, message: bytes) -> None:
-        """A timeout may come after all bytes were taken: what arrived is unknown, so it counts as failed."""
-        try:
-            self._port.write(message)
-        except _PORT_ERRORS as error:
-            raise DeviceError(f"{self._name}: writing to the relay board failed: {error}") from error
-
-
-def _open(settings: BoardSettings, exclusive: bool) -> serial.Serial:
-    options = {"timeout": 0, "write_timeout": WRITE_TIMEOUT_S, "exclusive": exclusive}
-    try:
-        return serial.Serial(settings.port, _baud(settings), **options)
-    except _PORT_ERRORS as error:
-        reason = _OPEN_REASONS.get(getattr(error, "errno", None), f"a serial port, found: {error}")
-        raise DeviceMissing(f"relay.port: {settings.port}: expected {reason}") from error
+    model = Model(byte_table, BAUD, MIN_INTERVAL_MS, channels=8)

@@ -15,7 +15,6 @@ was forked while the link was open would keep the pipe open; start children with
 
 from __future__ import annotations
 
-import os
 import select
 import socket
 import subprocess
@@ -23,15 +22,14 @@ import sys
 import threading
 import time
 from contextlib import suppress
-from dataclasses import replace
 from pathlib import Path
 
 from handguard.errors import DeviceError, DeviceMissing, HandguardError
 from handguard.relay.board import BoardSettings, Command
-from handguard.relay.boards import open_board
+from handguard.relay.boards import located, open_board
 from handguard.relay.keeper_process import settings_json
 from handguard.relay.keeper_state import MS, KeeperLimits
-from handguard.relay.lcus import port_notice
+from handguard.relay.serial_port import port_notice
 from handguard.relay.wire import (
     REPORT_SIZE,
     Trait,
@@ -73,7 +71,7 @@ class KeeperLink:
         *,
         silence_ms: int = 300,
     ) -> None:
-        self._board = replace(board, port=os.path.abspath(board.port))
+        self._board = located(board)
         self._silence_ms = silence_ms
         self._faults: frozenset[str] = frozenset()  # replaced, never changed; written under _lock
         self._lock = threading.Lock()
@@ -94,8 +92,9 @@ class KeeperLink:
             "locked memory": Trait.LOCKED_MEMORY not in traits,
         }
         refused = [f"relay keeper: {what} was not granted" for what, is_so in missing.items() if is_so]
-        notice = port_notice(self._board.port)
-        return (*([notice] if notice else []), *refused)
+        boards = (self._board, self._board.second)
+        weak = [notice for one in boards if one and (notice := port_notice(one.port))]
+        return (*weak, *refused)
 
     @property
     def readback(self) -> bool:

@@ -1,10 +1,11 @@
-"""A simulated LCUS board: a program of its own, behind a real pseudo-terminal, with its own clock.
+"""A simulated relay board: a program of its own, behind a real terminal or port, with its own clock.
 
-    handguard board lcus --link PATH --log FILE [faults]
+    handguard board KIND --link PATH --log FILE [faults]
 
 PATH becomes a link to the terminal; whatever opens it talks to the board as it
-would to a CH340. The log has one JSON object a line, written at once, each with
-`ns` on the same monotonic clock as everything else on this machine:
+would to a real one. (A board on the network is reached at the address that PATH,
+read as a link, says.) The log has one JSON object a line, written at once, each
+with `ns` on the same monotonic clock as everything else on this machine:
 
     {"ns": …, "event": "plugged", "tty": "/dev/pts/3"}
     {"ns": …, "event": "bytes", "hex": "a0 01 00 a1"}            as they arrived
@@ -13,9 +14,10 @@ would to a CH340. The log has one JSON object a line, written at once, each with
     {"ns": …, "event": "reply", "hex": …}, "deaf", "unplugged", "end"
 
 A contact moves after the time the bytes need at 9600 baud plus the relay's own.
-Losing USB power opens every contact that is not welded. SIGUSR1 unplugs the
-board, SIGUSR2 plugs it in again. What the board does wrong is said by
-`simulated_lcus.BoardFaults`; `relay.simulated_board` starts this program and reads its log.
+Losing power opens every contact that is not welded. SIGUSR1 unplugs the board,
+SIGUSR2 plugs it in again, and SIGWINCH presses its reset button, if it has one, for
+300 ms. What the board does wrong is said by `simulated_model.BoardFaults`;
+`relay.simulated_board` starts this program and reads its log.
 """
 
 from __future__ import annotations
@@ -26,29 +28,62 @@ import os
 import select
 import signal
 import sys
-import termios
 import time
-import tty
-from contextlib import suppress
-from dataclasses import fields
+from collections.abc import Callable
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 from handguard.errors import DeviceError, mismatch
 from handguard.relay.realtime import harden
-from handguard.relay.simulated_lcus import BoardFaults, LcusBoard, Pending
+from handguard.relay.simulated_heartbeat import HeartbeatBoard
+from handguard.relay.simulated_lcus import LcusBoard
+from handguard.relay.simulated_modbus import RtuBoard, TcpBoard
+from handguard.relay.simulated_model import MS, BoardFaults, BoardModel, Pending
+from handguard.relay.simulated_ports import Port, TcpPort, Terminal
+from handguard.relay.simulated_small_boards import DevantechBoard, KmtronicBoard, NumatoBoard
+
+PRESS_MS = 300  # how long SIGWINCH holds the reset button
+_SIGNALS = (
+    signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2, signal.SIGWINCH,
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """How a kind of board behaves, and where it is plugged in."""
+
+    model: Callable[[BoardFaults], BoardModel]
+    port: Callable[[Path], Port] = Terminal
+
+
+KINDS = {
+    "lcus": Kind(LcusBoard),
+    "kmtronic": Kind(KmtronicBoard),
+    "numato": Kind(NumatoBoard),
+    "devantech": Kind(DevantechBoard),
+    "modbus-rtu": Kind(RtuBoard),
+    "modbus-tcp": Kind(TcpBoard, TcpPort),
+    "heartbeat": Kind(HeartbeatBoard),
+}
 
 
 class BoardProgram:
-    """The board with its terminal, link, log and clock; one thread, runs until SIGTERM."""
+    """The board with its port, log and clock; one thread, runs until SIGTERM."""
 
-    def __init__(self, link: Path, log: Path, faults: BoardFaults) -> None:
-        self._link = link
+    def __init__(self, board: BoardModel, port: Port, log: Path) -> None:
         self._log_fd = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
-        self._board = LcusBoard(faults)
+        self._board, self._port = board, port
         self._pending: list[Pending] = []
-        self._fds: tuple[int, int] | None = None  # master, slave; None while unplugged
+        self._is_plugged = False
         self._is_ending = False
-        self._does = {"contact": self._move, "reply": self._reply, "unplug": self._unplug, "plug": self._plug}
+        self._does = {
+            "contact": self._move,
+            "reply": self._reply,
+            "wake": lambda one: self._take(self._board.wake(time.monotonic_ns())),
+            "press": lambda one: self._take(self._board.press(one.closed, time.monotonic_ns())),
+            "unplug": self._unplug,
+            "plug": self._plug,
+        }
 
     def run(self, wake_fd: int) -> None:
         """Until SIGTERM, SIGINT or SIGHUP, whose numbers come through `wake_fd`."""
@@ -71,25 +106,29 @@ class BoardProgram:
             self._later(Pending(unplug_ns + round(faults.replug_after_s * 1e9), "plug"))
 
     def _wait(self, wake_fd: int) -> None:
-        watched = [wake_fd, *([self._fds[0]] if self._fds else [])]
+        fds = self._port.fds()
         due_ns = self._pending[0].at_ns if self._pending else None
         wait_s = None if due_ns is None else max(0, due_ns - time.monotonic_ns()) / 1e9
-        ready, _, _ = select.select(watched, [], [], wait_s)
-        if self._fds and self._fds[0] in ready:
-            self._hear()
+        ready, _, _ = select.select([wake_fd, *fds], [], [], wait_s)
+        for fd in fds:
+            if fd in ready:
+                self._hear(fd)
         if wake_fd in ready:
             self._obey_signals(os.read(wake_fd, 64))
         self._do_due()
 
-    def _hear(self) -> None:
-        assert self._fds is not None
-        data, now_ns = os.read(self._fds[0], 4096), time.monotonic_ns()
-        self._note("bytes", now_ns, hex=data.hex(" "))
-        for pending in self._board.hear(data, now_ns):
-            if pending.event in self._does:
-                self._later(pending)
+    def _hear(self, fd: int) -> None:
+        data, now_ns = self._port.read(fd), time.monotonic_ns()
+        if data:
+            self._note("bytes", now_ns, hex=data.hex(" "))
+            self._take(self._board.hear(data, now_ns))
+
+    def _take(self, found: list[Pending]) -> None:
+        for one in found:
+            if one.event in self._does:
+                self._later(one)
             else:
-                self._note(pending.event, now_ns, channel=pending.channel, closed=pending.closed)
+                self._note(one.event, one.at_ns, channel=one.channel, closed=one.closed)
 
     def _obey_signals(self, numbers: bytes) -> None:
         for number in numbers:
@@ -97,6 +136,10 @@ class BoardProgram:
                 self._unplug(Pending(0, "unplug"))
             elif number == signal.SIGUSR2:
                 self._plug(Pending(0, "plug"))
+            elif number == signal.SIGWINCH:
+                now_ns = time.monotonic_ns()
+                self._later(Pending(now_ns, "press", closed=True))
+                self._later(Pending(now_ns + PRESS_MS * MS, "press", closed=False))
             else:
                 self._is_ending = True
 
@@ -116,30 +159,21 @@ class BoardProgram:
             self._note("contact", channel=pending.channel, closed=pending.closed)
 
     def _reply(self, pending: Pending) -> None:
-        if self._fds is None:
-            return
-        with suppress(BlockingIOError):  # nobody reads: a real board would not wait either
-            os.write(self._fds[0], pending.message)
-        self._note("reply", hex=pending.message.hex(" "))
+        if self._is_plugged:
+            self._port.write(pending.message)
+            self._note("reply", hex=pending.message.hex(" "))
 
     def _plug(self, _: Pending) -> None:
-        if self._fds is not None:
-            return
-        self._fds = master, slave = os.openpty()
-        os.set_blocking(master, False)
-        tty.setraw(slave, termios.TCSANOW)
-        self._link.unlink(missing_ok=True)
-        self._link.symlink_to(os.ttyname(slave))
-        self._note("plugged", tty=os.ttyname(slave))
+        if not self._is_plugged:
+            self._is_plugged = True
+            self._note("plugged", None, **self._port.plug())
 
     def _unplug(self, _: Pending) -> None:
-        """The terminal hangs up, the node vanishes, the coils lose their supply."""
-        if self._fds is None:
+        """The port hangs up, its name vanishes, the coils lose their supply."""
+        if not self._is_plugged:
             return
-        self._link.unlink(missing_ok=True)
-        for fd in self._fds:
-            os.close(fd)
-        self._fds = None
+        self._is_plugged = False
+        self._port.unplug()
         self._pending = [one for one in self._pending if one.event in ("unplug", "plug")]
         self._note("unplugged")
         for channel in self._board.lose_power():
@@ -150,7 +184,7 @@ class BoardProgram:
         os.write(self._log_fd, (json.dumps({"ns": at_ns, "event": event, **facts}) + "\n").encode())
 
 
-def run_board(link: Path, log: Path, faults: BoardFaults | None = None) -> None:
+def run_board(kind: str, link: Path, log: Path, faults: BoardFaults) -> None:
     """Be the board until SIGTERM or Ctrl-C; prints `ready` once `link` can be opened.
 
     Raises `DeviceError` when `link` exists and is no link of an earlier board.
@@ -159,16 +193,17 @@ def run_board(link: Path, log: Path, faults: BoardFaults | None = None) -> None:
         raise DeviceError(mismatch(f"--link {link}", "a path that is free, or an old link", "a file"))
     readable, writable = os.pipe()
     os.set_blocking(writable, False)
-    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2):
+    for number in _SIGNALS:
         signal.signal(number, lambda *_: None)
     signal.set_wakeup_fd(writable)
     harden()  # a real board does not wait for this machine's scheduler
-    BoardProgram(link, log, faults or BoardFaults()).run(readable)
+    BoardProgram(KINDS[kind].model(faults), KINDS[kind].port(link), log).run(readable)
 
 
 def main(arguments: list[str]) -> int:
     """The command line of the board; every field of `BoardFaults` is an option."""
-    parser = argparse.ArgumentParser(prog="handguard board lcus", description="A simulated LCUS relay board.")
+    parser = argparse.ArgumentParser(prog="handguard board", description="A simulated relay board.")
+    parser.add_argument("kind", choices=KINDS, help="how it behaves")
     parser.add_argument("--link", type=Path, required=True, help="where to put the link to its terminal")
     parser.add_argument("--log", type=Path, required=True, help="JSON lines are appended to this file")
     for one in fields(BoardFaults):
@@ -179,7 +214,8 @@ def main(arguments: list[str]) -> int:
             parser.add_argument(name, type=float, default=one.default)
     chosen = vars(parser.parse_args(arguments))
     try:
-        run_board(chosen.pop("link"), chosen.pop("log"), BoardFaults(**chosen))
+        kind, link, log = (chosen.pop(name) for name in ("kind", "link", "log"))
+        run_board(kind, link, log, BoardFaults(**chosen))
     except (DeviceError, OSError) as error:
         sys.stderr.write(f"{error}\n")
         return 2

@@ -18,7 +18,7 @@ from pathlib import Path
 from types import TracebackType
 
 from handguard.errors import DeviceError
-from handguard.relay.simulated_lcus import BoardFaults
+from handguard.relay.simulated_model import BoardFaults
 
 _ROOT = Path(__file__).parents[2]
 
@@ -26,11 +26,21 @@ _ROOT = Path(__file__).parents[2]
 class SimulatedBoard:
     """A running simulated board. One thread; use as a context manager or call `stop`."""
 
-    def __init__(self, link: Path, log: Path, faults: BoardFaults | None = None) -> None:
-        """Start the program and wait until `link` can be opened. Raises `DeviceError` if it cannot be."""
+    def __init__(
+        self,
+        link: Path,
+        log: Path,
+        faults: BoardFaults | None = None,
+        kind: str = "lcus",
+        program: tuple[str, ...] = (sys.executable, "-m", "handguard.relay.simulated"),
+    ) -> None:
+        """Start the program and wait until `link` can be opened. Raises `DeviceError` if it cannot be.
+
+        `program` may be any that takes the same arguments and writes the same log.
+        """
         self.link, self.log = link.absolute(), log.absolute()
         self._program = subprocess.Popen(
-            [sys.executable, "-m", "handguard.relay.simulated", *self._options(faults or BoardFaults())],
+            [*program, kind, *self._options(faults or BoardFaults())],
             cwd=_ROOT,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
@@ -54,6 +64,16 @@ class SimulatedBoard:
         if self._program.poll() is None:
             self._program.terminate()
         self._program.communicate()
+
+    @property
+    def port(self) -> str:
+        """What `relay.port` must be: the link, or the address of a board on the network."""
+        target = os.readlink(self.link)
+        return str(self.link) if target.startswith("/") else target
+
+    def press(self) -> None:
+        """Press the board's reset button, and let go after 300 ms; returns at once."""
+        os.kill(self._program.pid, signal.SIGWINCH)
 
     def unplug(self) -> None:
         """Pull the USB cable; returns once the board has logged it."""

@@ -1,4 +1,4 @@
-"""Real boards for the tests: the simulated one, as its own program behind a pseudo-terminal."""
+"""Real boards for the tests: the simulated ones, as their own programs behind terminals and ports."""
 
 from __future__ import annotations
 
@@ -8,19 +8,20 @@ import pytest
 
 from handguard.relay.board import BoardSettings
 from handguard.relay.simulated_board import SimulatedBoard
-from handguard.relay.simulated_lcus import BoardFaults
+from handguard.relay.simulated_model import BoardFaults
 
 MakeBoard = Callable[..., SimulatedBoard]
 
 
 @pytest.fixture
 def make_board(tmp_path) -> Iterator[MakeBoard]:
-    """`make_board(silent=True, …)`: a running board with these faults; stopped after the test."""
+    """`make_board("lcus", silent=True, …)`: a running board with these faults; stopped after the test."""
     boards: list[SimulatedBoard] = []
 
-    def make(**faults) -> SimulatedBoard:
-        number = len(boards)
-        board = SimulatedBoard(tmp_path / f"tty{number}", tmp_path / f"log{number}", BoardFaults(**faults))
+    def make(kind: str = "lcus", program: tuple[str, ...] | None = None, **faults) -> SimulatedBoard:
+        link, log = (tmp_path / f"{name}{len(boards)}" for name in ("tty", "log"))
+        more = {} if program is None else {"program": program}
+        board = SimulatedBoard(link, log, BoardFaults(**faults), kind, **more)
         boards.append(board)
         return board
 

@@ -625,3 +625,58 @@ def explore(state: KeeperState, now_ns: int, seq: int, depth: int, armed: bool) 
 def test_every_sequence_of_four_inputs_obeys_the_rules(start):
     bench = Bench() if start == "power-up" else Bench().running()
     assert explore(bench.state, bench.now_ns, 1000, 4, bench.state.armed) == 13 + 13**2 + 13**3 + 13**4
+
+
+# Boards with a time limit of their own ------------------------------------------------------
+
+TIMED = replace(QUICK, renew_ns=25 * MS)  # like our own firmware
+TIMED_RESTING = BoardOpened(min_interval_ns=31 * MS, readback=True, renew_ns=75 * MS)  # like a flash-on
+
+
+def test_each_new_frame_tells_a_board_with_a_time_limit_again():
+    bench = Bench(TIMED).running()
+    for _ in range(10):
+        bench.wait(33).permit(ON)
+    assert len(bench.said(Action.WRITE_ON)) == 11
+
+
+def test_no_timer_and_no_repeated_frame_tells_it_again():
+    bench = Bench(TIMED).running()
+    frame_seq, captured_ns = bench.state.frame_seq, bench.state.captured_ns
+    bench.wait(50).permit(ON, frame_seq=frame_seq, captured_ns=captured_ns)
+    bench.wait(90)
+    assert len(bench.said(Action.WRITE_ON)) == 1
+
+
+def test_it_is_not_told_again_before_it_is_due_but_when_it_is():
+    bench = Bench(TIMED).running()
+    bench.wait(24).permit(ON)
+    assert len(bench.said(Action.WRITE_ON)) == 1
+    bench.wait(1).permit(ON)
+    assert len(bench.said(Action.WRITE_ON)) == 2
+
+
+def test_it_is_not_told_again_while_it_rests():
+    bench = Bench(replace(TIMED_RESTING, min_interval_ns=80 * MS)).running()
+    bench.wait(79).permit(ON)
+    assert len(bench.said(Action.WRITE_ON)) == 1
+    bench.wait(1).permit(ON)
+    assert len(bench.said(Action.WRITE_ON)) == 2
+
+
+@pytest.mark.parametrize(
+    ("board", "pause_ms"), [(TIMED, 100), (TIMED_RESTING, 31), (RESTING, 100), (QUICK, 100)]
+)
+def test_a_board_that_may_be_answering_a_renewal_is_told_off_again_right_after_it(board, pause_ms):
+    bench = Bench(board).running().wait(10)
+    told_ns = bench.now_ns
+    bench.permit(OFF).wait(250)
+    assert ms_after(told_ns, bench.said(Action.WRITE_OFF))[:3] == [0, pause_ms, 2 * pause_ms]
+
+
+def test_the_answer_to_a_question_is_looked_at_before_the_next_question():
+    bench = Bench(QUICK)
+    while Action.ASK not in bench.last:
+        bench.now_ns = next_due_ns(bench.state)
+        bench.feed(Woke())
+    assert bench.last.index(Action.LOOK) < bench.last.index(Action.ASK)
