@@ -281,4 +281,4 @@ def same(one: Decision, other: Decision) -> bool:
 
 
 TestAnythingMayHappen = AnythingMayHappen.TestCase
-TestAnythingMayHappen.settings = settings(max_examples=60, stateful_step_count=40)
+TestAnythingMayHappen.settings = settings(max_examples=40, stateful_step_count=40)
