@@ -27,6 +27,7 @@ from handguard.training.evaluation import OnProgress, Run, numbers, run_detector
 from handguard.training.operating_point import LOWEST, Wishes, choose
 from handguard.training.sources import known_sources, listed
 from handguard.training.targets import judged_targets, told_targets
+from handguard.training.writing import writing
 from handguard.types import HandClass
 
 CLASSES = tuple(kind.title for kind in HandClass)
@@ -71,16 +72,14 @@ def package(order: Order, progress: OnProgress) -> ModelFiles:
     run = measured(network, draft, val, progress)
     card = _with_numbers(draft, run, order.wishes)
     known = known_sources(order.data)
-    return save_model(
-        network,
-        replace(
-            card,
-            data=[*listed("train", train, known), *listed("val", val, known)],
-            recipe={**recipe, **_progress_made(saved, recipe, len(train))},
-            notes=[_how_far(saved, recipe, len(train)), *card.notes, *order.notes],
-        ),
-        order.out,
+    card = replace(
+        card,
+        data=[*listed("train", train, known), *listed("val", val, known)],
+        recipe={**recipe, **_progress_made(saved, recipe, len(train))},
+        notes=[_how_far(saved, recipe, len(train)), *card.notes, *order.notes],
     )
+    with writing(order.out / order.name):
+        return save_model(network, card, order.out)
 
 
 def measured(network: Ssd, draft: Card, samples: Sequence[Sample], progress: OnProgress) -> Run:

@@ -12,10 +12,12 @@ import torch
 from torch import Tensor
 
 from handguard.detection.ssd import Ssd
-from handguard.errors import DeviceError, ModelError, mismatch
+from handguard.errors import ModelError, mismatch
 from handguard.evidence.atomic import write_atomically
+from handguard.training.writing import writing
 
 CHECKPOINT = "checkpoint.pt"
+KEPT = "; the checkpoint before it, if any, is whole, and the same command goes on from there"
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,14 +52,8 @@ def save(
     }
     buffer = io.BytesIO()  # torch writing straight to a full disk ends in its destructor, not in an error
     torch.save(state, buffer)
-    try:
+    with writing(path, KEPT):
         write_atomically(path, buffer.getvalue())
-    except OSError as error:
-        size = f"{len(buffer.getvalue()) / 1e6:.0f} MB of room for a checkpoint"
-        raise DeviceError(
-            f"{mismatch(str(path), size, error.strerror)}; the checkpoint before it, if any, is whole, "
-            "and the same command goes on from there"
-        ) from error
 
 
 def read(path: Path) -> Checkpoint:

@@ -31,6 +31,7 @@ from handguard.training.plots import draw_plots
 from handguard.training.sources import known_sources, weights_of
 from handguard.training.training_curves import draw_curves
 from handguard.training.validation import answered, summary
+from handguard.training.writing import writing
 
 Tell = Callable[[str], None]
 
@@ -128,7 +129,8 @@ def _trained(
     train(recipe, plan, job.out, evaluator(recipe, val), reporter(listener, crew), init, crew)
     files = None
     if crew.leads:
-        draw_curves(job.out / METRICS, job.out / "curves.png")
+        with writing(job.out / "curves.png"):
+            draw_curves(job.out / METRICS, job.out / "curves.png")
         order = Order(job.out / CHECKPOINT, job.data, name or job.architecture, job.out)
         files = write_model(order, listener)
     crew.disband()
@@ -215,7 +217,8 @@ def evaluate_command(
         found["would_choose"] = would_choose(run.answers)
     write_numbers(found, json_out)
     if plots is not None:
-        draw_plots(run.answers, score, plots)
+        with writing(plots):
+            draw_plots(run.answers, score, plots)
     listener.tell(short(found))
 
 

@@ -25,6 +25,7 @@ from handguard.training.coco_numbers import coco_numbers
 from handguard.training.measures import Answer, rounded
 from handguard.training.metrics import voc07
 from handguard.training.operating_point import LOWEST
+from handguard.training.writing import writing
 from handguard.types import Frame, HandClass
 
 OnProgress = Callable[[int, int | None], None]
@@ -97,8 +98,9 @@ def at_score(answers: Sequence[Answer], min_score: float) -> dict[str, Any]:
 
 def write_numbers(found: dict[str, Any], path: Path) -> None:
     """As JSON, whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_atomically(path, (json.dumps(found, indent=1) + "\n").encode())
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(path, (json.dumps(found, indent=1) + "\n").encode())
 
 
 def _voc07(answers: Sequence[Answer]) -> dict[str, float | None]:

@@ -8,8 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from handguard.detection.losses import Loss
+from handguard.training.writing import writing
 
 METRICS = "metrics.csv"
+KEPT = "; the checkpoint is whole, and the same command goes on from there"
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +77,7 @@ def write_row(path: Path, progress: Progress) -> None:
         **progress.metrics,
     }
     new = not path.exists()
-    with path.open("a", newline="") as file:
+    with writing(path, KEPT), path.open("a", newline="") as file:
         writer = csv.DictWriter(file, list(row))
         if new:
             writer.writeheader()

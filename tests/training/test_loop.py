@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from handguard.errors import DatasetError, DeviceError, HandguardError
+from handguard.errors import DatasetError, DeviceError, HandguardError, ModelError
 from handguard.training import checkpoints
 from handguard.training.batches import Batches, Plan, arriving
 from handguard.training.coco import Sample
@@ -77,12 +77,19 @@ def test_a_full_disk_stops_the_run_with_one_sentence_and_keeps_the_old_checkpoin
     samples = load_split(drawn.root, Split.TRAIN)
     losses_of(CALM, plan_of(samples, 1), tmp_path)
     before = (tmp_path / checkpoints.CHECKPOINT).read_bytes()
-    wanted = r"checkpoint\.pt: expected \d+ MB of room for a checkpoint, found .*too large"
+    wanted = r"checkpoint\.pt: expected room and leave to write, found .*too large; the checkpoint"
     with no_file_larger_than(len(before) // 2), pytest.raises(DeviceError, match=wanted):
         losses_of(CALM, plan_of(samples, 3), tmp_path)
     assert (tmp_path / checkpoints.CHECKPOINT).read_bytes() == before
     assert sorted(path.name for path in tmp_path.iterdir() if path.is_file()) == ["checkpoint.pt", METRICS]
     assert len(losses_of(CALM, plan_of(samples, 3), tmp_path)) == 2, "the same command goes on"
+
+
+def test_a_run_cannot_go_on_with_another_network(drawn: DrawnSet, tmp_path: Path) -> None:
+    samples = load_split(drawn.root, Split.TRAIN)
+    losses_of(CALM, plan_of(samples, 1), tmp_path)
+    with pytest.raises(ModelError, match=r"checkpoint\.pt: expected a checkpoint of the same architecture"):
+        losses_of(replace(CALM, architecture="palmnet-m"), plan_of(samples, 2), tmp_path)
 
 
 def test_every_evaluation_is_a_row_of_the_metrics(drawn: DrawnSet, tmp_path: Path) -> None:

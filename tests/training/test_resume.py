@@ -54,7 +54,7 @@ def test_a_run_killed_twice_has_the_loss_curve_and_the_weights_of_one_left_alone
     assert told["average"] == alone["average"]
 
 
-def test_a_checkpoint_of_another_network_is_refused_by_name(drawn: DrawnSet, tmp_path: Path) -> None:
+def test_half_a_checkpoint_is_refused_by_name(drawn: DrawnSet, tmp_path: Path) -> None:
     with start(drawn.root, tmp_path / "out") as process:
         lines_until(process, "1")
         process.kill()

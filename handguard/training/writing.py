@@ -1,0 +1,21 @@
+"""Writing results: a disk that is full or forbidden is told in one sentence, not in a stack trace."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from safetensors import SafetensorError
+
+from handguard.errors import DeviceError, mismatch
+
+
+@contextmanager
+def writing(path: Path, afterwards: str = "") -> Iterator[None]:
+    """Turns what the disk refuses into `DeviceError` naming the file; `afterwards` says what is still whole."""
+    try:
+        yield
+    except (OSError, SafetensorError) as error:
+        told = (error.strerror if isinstance(error, OSError) else None) or str(error)
+        raise DeviceError(mismatch(str(path), "room and leave to write", told) + afterwards) from error
