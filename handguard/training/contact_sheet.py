@@ -19,7 +19,7 @@ from handguard.training.faults import Fault
 
 TILE_PX, CAPTION_PX = 220, 34
 COLUMNS, ROWS = 6, 4
-SURROUNDINGS = 3.0  # side of the cut-out, in longer sides of the box
+SURROUNDINGS = 3.0  # side of the cut-out, in longer sides of the box; at most the whole picture
 LEAST_CUT_PX = 64
 FRAME_BGR, INK_BGR, PAPER_BGR = (60, 60, 235), (40, 40, 40), (245, 245, 245)
 
@@ -51,9 +51,11 @@ def _tile(fault: Fault) -> Image:
     """A square round the box, enlarged to the tile; grey where the picture ends."""
     image = decode_picture(fault.sample)
     x1, y1, x2, y2 = (float(v) for v in fault.box_px)
-    side = max(SURROUNDINGS * max(x2 - x1, y2 - y1), LEAST_CUT_PX)
+    longer = float(max(image.shape[:2]))
+    side = min(max(SURROUNDINGS * max(x2 - x1, y2 - y1), LEAST_CUT_PX), longer)
     scale = TILE_PX / side
-    left, top = (x1 + x2 - side) / 2, (y1 + y2 - side) / 2
+    left, top = (max((low + high - side) / 2, 0.0) for low, high in ((x1, x2), (y1, y2)))
+    left, top = min(left, max(image.shape[1] - side, 0.0)), min(top, max(image.shape[0] - side, 0.0))
     matrix = np.array([[scale, 0, -left * scale], [0, scale, -top * scale]])
     method = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
     tile = cv2.warpAffine(image, matrix, (TILE_PX, TILE_PX), flags=method, borderValue=(160, 160, 160))
