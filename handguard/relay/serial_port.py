@@ -4,12 +4,16 @@ Every error of the port becomes a `DeviceError` that names it. A port whose cabl
 was pulled raises four kinds of exception, one of which (`termios.error`) is neither
 an `OSError` nor pyserial's own; all of them are caught here and nowhere else.
 
-A write that "succeeds" has reached a buffer of the kernel, not the board.
+A write goes straight to the descriptor, which never blocks: pyserial's own waits
+afterwards until there is room for more, and reports a timeout for bytes that were
+taken when this process merely did not get its turn. One that "succeeds" has reached
+a buffer of the kernel, not the board.
 """
 
 from __future__ import annotations
 
 import errno
+import os
 import re
 import termios
 from contextlib import suppress
@@ -20,7 +24,6 @@ import serial
 from handguard.errors import ConfigError, DeviceError, DeviceMissing, mismatch
 from handguard.relay.board import BoardSettings
 
-WRITE_TIMEOUT_S = 0.02
 HEARD_LIMIT = 256  # bytes taken at one look, and kept while waiting for an answer
 _PORT_ERRORS = (OSError, termios.error, ValueError, serial.SerialException)
 _OPEN_REASONS: dict[int | None, str] = {
@@ -57,11 +60,13 @@ class SerialPort:
         self._port = _open(name, baud, exclusive)
 
     def send(self, message: bytes) -> None:
-        """A timeout may come after all bytes were taken: what arrived is unknown, so it counts as failed."""
+        """A part that was taken is half a command: what it does is unknown, so it counts as failed."""
         try:
-            self._port.write(message)
+            taken = os.write(self._port.fileno(), message)
         except _PORT_ERRORS as error:
             raise DeviceError(f"{self._name}: writing to the relay board failed: {error}") from error
+        if taken != len(message):
+            raise DeviceError(f"{self._name}: writing to the relay board failed: only a part was taken")
 
     def heard(self) -> bytes:
         try:
@@ -90,9 +95,8 @@ def port_notice(port: str) -> str | None:
 
 
 def _open(name: str, baud: int, exclusive: bool) -> serial.Serial:
-    options = {"timeout": 0, "write_timeout": WRITE_TIMEOUT_S, "exclusive": exclusive}
     try:
-        return serial.Serial(name, baud, **options)
+        return serial.Serial(name, baud, timeout=0, exclusive=exclusive)
     except _PORT_ERRORS as error:
         reason = _OPEN_REASONS.get(getattr(error, "errno", None), f"a serial port, found: {error}")
         raise DeviceMissing(f"relay.port: {name}: expected {reason}") from error
