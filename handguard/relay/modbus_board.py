@@ -33,6 +33,7 @@ from handguard.relay.modbus import (
     CoilsRead,
     CoilWrite,
     Framing,
+    Request,
     Rtu,
     Tcp,
 )
@@ -41,6 +42,7 @@ from handguard.relay.serial_port import HEARD_LIMIT, Line, SerialPort, baud_opti
 
 BAUD = 9600
 SLAVE_MS = 10.0  # a board's own time for an answer; generous
+TCP_REST_MS = 20  # servers were seen to answer only the first of two requests that come together
 CONNECT_LIMIT_S = 0.5
 UNACKNOWLEDGED_MS = 300  # how long the kernel believes in a peer that acknowledges nothing
 _TCP_USER_TIMEOUT = 18  # in linux/tcp.h; socket has the name on some platforms only
@@ -106,17 +108,21 @@ class ModbusBoard:
     def write(self, command: Command) -> None:
         if command is Command.OFF:
             self._awaits_echo = False
-            self._line.send(self._framing.wrap(self._off))
+            self.say(self._off)
             return
         self._hear()
         if self._awaits_echo and self._is_renewed:
             raise DeviceError("the relay board did not acknowledge the last command")
         self._awaits_echo, self._heard = True, b""
-        self._line.send(self._framing.wrap(self._on))
+        self.say(self._on)
 
     def ask(self) -> None:
         self._heard, self._contact = b"", None
-        self._line.send(self._framing.wrap(self._question))
+        self.say(self._question)
+
+    def say(self, request: Request) -> None:
+        """Send any request; only for commissioning, which has no permit to follow."""
+        self._line.send(self._framing.wrap(request))
 
     def contactor_open(self) -> bool | None:
         self._hear()
@@ -172,7 +178,7 @@ class ModbusTcp(ModbusBoard):
         """What the driver will declare for these settings, without opening anything."""
         known_only(settings, cls.OPTIONS)
         address(settings.port)
-        return _promised(settings, 0)  # questions queue, and answers carry the number of theirs
+        return _promised(settings, TCP_REST_MS)
 
 
 class TcpLine:
