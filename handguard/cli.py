@@ -14,6 +14,7 @@ from handguard import __version__
 from handguard.errors import HandguardError
 from handguard.events_cli import events_app
 from handguard.learning_cli import learning
+from handguard.relay_cli import relay_app
 
 # Rooms are imported inside the commands: `handguard --help` must not wait for torch.
 app = typer.Typer(
@@ -26,6 +27,7 @@ app = typer.Typer(
 config_app = typer.Typer(help="Look at a configuration.", no_args_is_help=True)
 app.add_typer(config_app, name="config")
 app.add_typer(events_app, name="events")
+app.add_typer(relay_app, name="relay")
 app.add_typer(learning)
 
 ConfigFile = Annotated[

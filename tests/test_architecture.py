@@ -34,6 +34,7 @@ FLOORS: tuple[frozenset[str], ...] = tuple(
         "watch",
         "events_cli",
         "learning_cli",
+        "relay_cli",
         "cli",
         "__main__",
     )
@@ -72,6 +73,7 @@ THIRD_PARTY = {
     "watch": {"numpy", "rich"},
     "events_cli": {"typer"},
     "learning_cli": {"typer", "rich"},
+    "relay_cli": {"typer"},
     "cli": {"typer", "rich"},
     "__main__": set(),
 }
