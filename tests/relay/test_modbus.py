@@ -233,7 +233,8 @@ import asyncio, sys
 from pymodbus.server import StartAsyncTcpServer
 from pymodbus.simulator import DataType, SimData, SimDevice
 coils = SimData(0, values=[False] * 64, datatype=DataType.BITS)
-asyncio.run(StartAsyncTcpServer(SimDevice(1, coils), address=("127.0.0.1", int(sys.argv[1]))))
+device = SimDevice(1, coils, use_bit_addressing=True)
+asyncio.run(StartAsyncTcpServer(device, address=("127.0.0.1", int(sys.argv[1]))))
 """
 
 
@@ -275,8 +276,8 @@ def test_our_driver_switches_the_coils_of_another_server(server):
     for command in (OFF, ON, OFF):
         relay.write(command)
         answers.append(told(relay))
-    assert answers == [True, False, True]
     relay.close()
+    assert answers == [True, False, True]
 
 
 @pytest.mark.needs_module("pymodbus")
