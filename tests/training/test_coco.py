@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from handguard.errors import DatasetError
-from handguard.training.coco import decode_picture
+from handguard.training.coco import decode_picture, load_coco
 from handguard.training.datasets import Split, load_split
 from tests.training.conftest import DrawnSet
 
@@ -72,7 +72,8 @@ def test_no_json_and_no_file_are_refused(drawn: DrawnSet) -> None:
     drawn.annotations("train").write_text("{")
     refused(drawn, "expected JSON")
     drawn.annotations("train").unlink()
-    refused(drawn, "No such file")
+    with pytest.raises(DatasetError, match=r"annotations\.json: expected a COCO annotation file, found No such"):
+        load_coco(drawn.annotations("train"), drawn.root)
 
 
 def test_a_picture_of_another_size_is_refused(drawn: DrawnSet) -> None:
