@@ -72,7 +72,9 @@ def test_no_json_and_no_file_are_refused(drawn: DrawnSet) -> None:
     drawn.annotations("train").write_text("{")
     refused(drawn, "expected JSON")
     drawn.annotations("train").unlink()
-    with pytest.raises(DatasetError, match=r"annotations\.json: expected a COCO annotation file, found No such"):
+    with pytest.raises(
+        DatasetError, match=r"annotations\.json: expected a COCO annotation file, found No such"
+    ):
         load_coco(drawn.annotations("train"), drawn.root)
 
 
