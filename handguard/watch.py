@@ -29,7 +29,7 @@ from handguard.capture.sources import is_device, is_network
 from handguard.config import Settings, cautions, fingerprint
 from handguard.desk.feed import FeedWriter
 from handguard.desk.recording import Recording
-from handguard.errors import ConfigError, mismatch
+from handguard.errors import ConfigError, DeviceMissing, mismatch
 from handguard.evidence.ledger import WritePolicy
 from handguard.evidence.machine import boot_id, machine_id
 from handguard.evidence.schema import Genesis, OperatorAction
@@ -39,6 +39,7 @@ from handguard.evidence.writer import EvidenceWriter
 from handguard.monitor import Monitor, Parts
 from handguard.ports import FrameSource, ResetInput
 from handguard.relay.board import BoardSettings
+from handguard.relay.boards import promised
 from handguard.relay.keeper_state import KeeperLimits
 from handguard.relay.keyboard import KeyboardReset
 from handguard.relay.link import KeeperLink
@@ -51,6 +52,7 @@ from handguard.types import PictureFormat, Zone
 Say = Callable[[str], None]
 KEY_NAME = "signing-key.pem"
 ROOT = Path(__file__).parents[1]
+ANSWERS = "a board that answers a question about its contact, as the strict profile wants"
 PERIODS_PER_DEADLINE = 1.2  # one frame's time, and some for judging it
 
 
@@ -181,14 +183,39 @@ def _relay(settings: Settings, board: SimulatedBoard | None, stack: ExitStack) -
     wanted = settings.relay
     if wanted.driver == "none":
         return Unconnected()
-    port = str(board.link) if board else str(wanted.port)
+    settled = _board_settings(settings, board)
+    _require_profile(settings, settled)
     limits = KeeperLimits(
         deadline_ns=wanted.deadline_ms * 1_000_000, feedback_ns=wanted.edm_timeout_ms * 1_000_000
     )
-    options = {"baud": wanted.baud, "query": wanted.query}
-    link = KeeperLink(BoardSettings("lcus", port, wanted.channel, options), limits)
+    link = KeeperLink(settled, limits)
     stack.callback(link.close)
+    if settings.safety.profile == "strict" and not link.wait_for_readback():
+        raise DeviceMissing(mismatch(f"relay.port: {settled.port}", ANSWERS, "silence"))
     return link
+
+
+def _board_settings(settings: Settings, board: SimulatedBoard | None) -> BoardSettings:
+    """What the keeper is told. `baud` and `query` are LCUS's; other boards have theirs in `options`."""
+    wanted = settings.relay
+    second = wanted.second
+    more = {"baud": wanted.baud, "query": "auto" if wanted.query == "ff" else wanted.query}
+    if board is not None:
+        return BoardSettings("lcus", str(board.link), wanted.channel, more)
+    options = {**(more if wanted.driver == "lcus" else {}), **wanted.options}
+    beside = BoardSettings(second.driver, second.port, second.channel, second.options) if second else None
+    return BoardSettings(wanted.driver, str(wanted.port), wanted.channel, options, beside)
+
+
+def _require_profile(settings: Settings, board: BoardSettings) -> None:
+    """strict: a board that drops out by itself, and can be asked. Raises `ConfigError`."""
+    can = promised(board)
+    missing = {"a time limit of its own": can.hw_timeout_ms is None, "feedback": not can.readback}
+    lacks = " and ".join(what for what, is_missing in missing.items() if is_missing)
+    if lacks and settings.safety.profile == "strict":
+        where = f"{settings.origin.file}: relay.driver"
+        expected = f"a board with {lacks} in the strict profile (docs/relays.md)"
+        raise ConfigError(mismatch(where, expected, settings.relay.driver))
 
 
 def _reset(settings: Settings, stack: ExitStack) -> ResetInput:

@@ -8,7 +8,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from handguard.config.problems import Key, Problem, shown
-from handguard.config.schema import Settings
+from handguard.config.schema import RelaySettings, SecondBoard, Settings
+
+# What gives a board a time limit of its own, and what takes its feedback away: an option, or (None) nothing can.
+# Drivers that do not stand here have none, or always have it. A test holds both to what the drivers say.
+TIMED_BY: dict[str, str | None] = {
+    "heartbeat": None, "gpio": "pump_ms", "modbus-rtu": "flash_ms", "modbus-tcp": "flash_ms",
+}  # fmt: skip
+UNTIMED = "the relay board has no time limit of its own: it keeps its contact when monitor and keeper are both gone"
+MUTE = "the relay board gives no feedback: a contact that does not follow is not seen"
 
 
 def refused_by_profile(settings: Settings) -> Iterator[Problem]:
@@ -26,14 +34,38 @@ def refused_by_profile(settings: Settings) -> Iterator[Problem]:
             yield Problem(key, expected, shown(getattr(getattr(settings, str(block)), str(name))))
 
 
+def _boards(relay: RelaySettings) -> list[RelaySettings | SecondBoard]:
+    """The real ones."""
+    if relay.driver in ("simulated", "none"):
+        return []
+    return [relay, *([relay.second] if relay.second else [])]
+
+
+def _is_timed(board: RelaySettings | SecondBoard) -> bool:
+    option = TIMED_BY.get(board.driver)
+    return board.driver in TIMED_BY and (option is None or option in board.options)
+
+
+def _is_mute(board: RelaySettings | SecondBoard) -> bool:
+    told = board.options
+    return (
+        (board.driver == "gpio" and "feedback_line" not in told)
+        or (board.driver == "heartbeat" and told.get("contactors") == 0)
+        or (board.driver == "lcus" and told.get("query") == "none")
+    )
+
+
 def cautions(settings: Settings) -> tuple[str, ...]:
     """What a person must be told loudly before this runs; empty for a plain installation."""
+    boards = _boards(settings.relay)
     told = {
         "the restart is automatic: the machine starts by itself once its zones are free": (
             settings.interlock.restart == "automatic"
         ),
         "the reset is simulated: nobody looks before the machine starts": settings.reset.input == "simulated",
         "the relay is simulated: no machine is stopped": settings.relay.driver == "simulated",
+        UNTIMED: bool(boards) and not any(map(_is_timed, boards)),
+        MUTE: any(map(_is_mute, boards)) or (settings.relay.driver == "lcus" and settings.relay.query == "none"),
         "there is no relay: no machine is stopped": settings.relay.driver == "none",
         "the picture is simulated: no person is watched": settings.camera.source == "simulated",
     }

@@ -77,6 +77,9 @@ def hard(name: str) -> AfterValidator:
 
 
 Source = Annotated[int | str, PlainValidator(_source)]
+Board = Literal[
+    "lcus", "heartbeat", "gpio", "modbus-rtu", "modbus-tcp", "kmtronic", "numato", "devantech", "dcttech", "icse01x"
+]  # the last one only to be told why not
 
 
 class Block(BaseModel):
@@ -181,12 +184,27 @@ class SafetySettings(Block):
     profile: Literal["basic", "strict"] = "basic"
 
 
+BoardOption = Annotated[str, Field(max_length=200)] | int
+BoardOptions = dict[Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,39}$")], BoardOption]
+
+
+class SecondBoard(Block):
+    """A board of its own for the second channel: its contact is in series with the first one's."""
+
+    driver: Board
+    port: Text
+    channel: int = Field(1, ge=1, le=32)
+    options: BoardOptions = {}
+
+
 class RelaySettings(Block):
     """The board that holds the machine's relay."""
 
-    driver: Literal["simulated", "lcus", "none"]
-    port: Text | None = None  # /dev/serial/by-path/…; only for a real board
-    channel: int = Field(1, ge=1, le=16)
+    driver: Literal["simulated", "none"] | Board
+    port: Text | None = None  # /dev/serial/by-path/…, /dev/gpiochip0 or host:port; only for a real board
+    channel: int = Field(1, ge=1, le=32)
+    options: BoardOptions = {}  # of that kind of board: docs/relays.md
+    second: SecondBoard | None = None
     warning_channel: int | None = Field(None, ge=1, le=16)
     baud: Literal[1200, 2400, 4800, 9600, 19200, 38400, 57600, 115200] = 9600
     deadline_ms: Annotated[int, hard("relay.deadline_ms")] = 100  # this long without a fresh permit: OFF
@@ -195,10 +213,12 @@ class RelaySettings(Block):
 
     @model_validator(mode="after")
     def _fits_the_board(self) -> RelaySettings:
-        if self.driver == "lcus" and self.port is None:
+        is_real = self.driver not in ("simulated", "none")
+        if is_real and self.port is None:
             raise bad("the serial port of the board", "port", "nothing")
-        if self.driver != "lcus" and self.port is not None:
-            raise bad(f"no port with driver {self.driver}", "port")
+        for key in ("port", "second"):
+            if not is_real and getattr(self, key) is not None:
+                raise bad(f"no {key} with driver {self.driver}", key)
         if self.warning_channel == self.channel:
             raise bad(f"another channel than the machine's ({self.channel})", "warning_channel")
         return self

@@ -42,6 +42,7 @@ from handguard.relay.wire import (
 from handguard.types import KeeperReport, Output, Permit
 
 START_LIMIT_S = 15.0  # a new interpreter on a busy machine
+READBACK_LIMIT_S = 4.0  # a board that needs rest is asked once a second
 CLOSE_LIMIT_S = 8.0  # above the keeper's own limit for a lost board
 EMERGENCY_LIMIT_S = 10.0
 EMERGENCY_RETRY_S = 0.05
@@ -100,6 +101,13 @@ class KeeperLink:
     def readback(self) -> bool:
         """True once the board has answered a question about its contact."""
         return Trait.READBACK in self._newest.traits
+
+    def wait_for_readback(self, limit_s: float = READBACK_LIMIT_S) -> bool:
+        """Wait until the board has answered a question about its contact; False if it has not by then."""
+        give_up_s = time.monotonic() + limit_s
+        while not self.readback and time.monotonic() < give_up_s:
+            time.sleep(0.01)
+        return self.readback
 
     @property
     def keeper_pid(self) -> int:

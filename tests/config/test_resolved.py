@@ -166,7 +166,7 @@ def test_the_starting_point_for_a_site_explains_every_key_in_its_line() -> None:
 
 
 def test_a_tame_installation_needs_no_caution_and_a_wild_one_gets_all() -> None:
-    tame = SHORT.replace("driver: none", "driver: lcus, port: /dev/ttyUSB0")
+    tame = SHORT.replace("driver: none", "driver: heartbeat, port: /dev/ttyACM0")
     wild = SHORT.replace("source: 0", "source: simulated")
     wild += "reset: {input: simulated}\ninterlock: {restart: automatic}\n"
     assert config.cautions(settings_of(tame)) == ()
