@@ -20,6 +20,7 @@ from handguard.types import (
     Frame,
     HandClass,
     Output,
+    Sensed,
     StageTimes,
     State,
     StateChanged,
@@ -445,6 +446,14 @@ def test_the_contact_is_compared_with_the_output(line: Line):
         line.tick(contactor_open=True)
     assert line.decision is not None
     assert (line.decision.state, line.decision.cause) == (State.LOCKOUT, "fault: contactor")
+
+
+def test_the_decision_carries_all_that_the_interlock_was_told(line: Line):
+    wrong_size = np.full((1, 1, 3), 100, np.uint8)
+    decision = line.tick(image=wrong_size, reset_down=True, contactor_open=False, impairments=frozenset({"dim"}))
+    assert decision.sensed == Sensed(True, False, frozenset({"dim", WRONG_SIZE}), frozenset())
+    decision = line.tick(raises(RuntimeError()), contactor_open=True, faults=frozenset({"weld"}))
+    assert decision.sensed == Sensed(False, True, frozenset(), frozenset({"weld", "detector RuntimeError"}))
 
 
 def test_memory_is_replaced_and_never_changed(line: Line):

@@ -145,7 +145,7 @@ def _gaps(before: Boxes, now: Boxes) -> NDArray[np.float64]:
 
 def _corners(boxes: Boxes) -> NDArray[np.float64]:
     """The four corners (N, 4, 2) of each box."""
-    return boxes[:, [0, 1, 2, 1, 2, 3, 0, 3]].reshape(-1, 4, 2)
+    return boxes[:, [0, 1, 2, 1, 2, 3, 0, 3]].reshape(len(boxes), 4, 2)
 
 
 def _status(zone: Zone, polygon: shapely.Polygon, scores: NDArray[np.float32], motion: _Motion) -> ZoneStatus:
