@@ -7,7 +7,7 @@ listed at the end of the run:
     @pytest.mark.needs_program("ffprobe")              a program
     @pytest.mark.needs_module("onnx")                  a Python module
 
-Where CI is set, only data and graphics cards may be absent: any other skip fails,
+Where CI is set, only data, graphics cards and gpio-sim (few kernels have it) may be absent: any other skip fails,
 whichever way it was asked for, because there set-up should have installed the thing.
 """
 
@@ -32,7 +32,7 @@ settings.load_profile("house")
 
 ROOT = Path(__file__).parents[1]
 FOOTAGE = Path(os.environ.get("HANDGUARD_FOOTAGE", ROOT.parent / "shared" / "footage"))
-MAY_BE_ABSENT = re.compile(r"footage|data ?set|graphics card|GPU|CUDA", re.IGNORECASE)
+MAY_BE_ABSENT = re.compile(r"footage|data ?set|graphics card|GPU|CUDA|gpio-sim", re.IGNORECASE)
 MARKERS = {
     "needs_footage(*names)": "needs these recordings; skipped where they are absent",
     "needs_program(name)": "needs a program on the PATH",
