@@ -34,7 +34,7 @@ class HandDetector:
     """Finds hands in frames of one size. Implements `ports.Detector`; one thread."""
 
     def __init__(self, card: Card, engine: Engine, thresholds: Thresholds, region: Region) -> None:
-        self._engine, self._thresholds, self._region = engine, thresholds, region
+        self.engine, self._thresholds, self._region = engine, thresholds, region
         self._kind = ScoreKind(card.scores)
         self.weights_sha256 = card.weights_sha256
         input_px = (engine.canvas.shape[1], engine.canvas.shape[0])
@@ -46,18 +46,18 @@ class HandDetector:
         """All hands of the region, in pixels of the whole frame; `ValueError` if the network is not finite."""
         area = self._region
         crop = frame.image[area.y1 : area.y2, area.x1 : area.x2]
-        preprocess.place(crop, self._placement, self._engine.canvas)
-        logits, offsets = self._engine.infer()
+        preprocess.place(crop, self._placement, self.engine.canvas)
+        logits, offsets = self.engine.infer()
         if not np.isfinite(logits).all():
             raise ValueError("the network's scores are not finite")
-        hands = found(logits, offsets, self._engine.priors, self._kind, self._thresholds)
+        hands = found(logits, offsets, self.engine.priors, self._kind, self._thresholds)
         boxes = self._placement.to_picture(hands.boxes_norm)
         return Detections(boxes, hands.scores, hands.labels, frame.seq, frame.captured_ns)
 
     def warm_up(self, rounds: int = 3) -> None:
         """Run the network a few times, so that the first real frame is not the slow one."""
         for _ in range(rounds):
-            self._engine.infer()
+            self.engine.infer()
 
 
 def region_round(

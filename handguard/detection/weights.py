@@ -38,6 +38,7 @@ def save_model(network: Ssd, card: Card, folder: Path) -> ModelFiles:
     save_file({name: value.contiguous() for name, value in network.state_dict().items()}, temporary)
     with temporary.open("rb+") as file:
         os.fsync(file.fileno())
+    temporary.chmod(0o644)  # safetensors writes for its owner alone
     temporary.replace(files.weights)
     write_card(replace(card, weights_sha256=sha256_of(files.weights)), files.card)
     return files
