@@ -6,6 +6,7 @@ anything the other would not.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 
 import numpy as np
@@ -13,7 +14,7 @@ import numpy as np
 from handguard.capture.simulated import SimulatedScene
 from handguard.capture.sources import open_source
 from handguard.config import Settings, zones_for
-from handguard.detection.card import DEFAULT
+from handguard.detection.card import DEFAULT, locate, read_card
 from handguard.detection.detector import HandDetector, Region, region_round
 from handguard.detection.loading import Choice, load_detector
 from handguard.errors import ConfigError
@@ -70,3 +71,10 @@ def detector_of(settings: Settings, zones: Sequence[Zone], picture: PictureForma
         min_score=wanted.min_score,
     )
     return load_detector(choice, region)
+
+
+def model_sha256(settings: Settings) -> str:
+    """Names the network that `detector_of` would load, its weights and its operating point. Raises `ModelError`."""
+    files = locate(settings.detector.model or DEFAULT)
+    read_card(files)  # holds the hash of the weights, and now they fit it
+    return hashlib.sha256(files.card.read_bytes()).hexdigest()

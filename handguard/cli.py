@@ -15,6 +15,7 @@ from handguard.errors import HandguardError
 from handguard.events_cli import events_app
 from handguard.learning_cli import learning
 from handguard.relay_cli import relay_app
+from handguard.replay_cli import replaying
 
 # Rooms are imported inside the commands: `handguard --help` must not wait for torch.
 app = typer.Typer(
@@ -29,6 +30,7 @@ app.add_typer(config_app, name="config")
 app.add_typer(events_app, name="events")
 app.add_typer(relay_app, name="relay")
 app.add_typer(learning)
+app.add_typer(replaying)
 
 ConfigFile = Annotated[
     Path, typer.Option("--config", "-c", help="Settings (YAML). `handguard config show` explains them.")
@@ -69,29 +71,6 @@ def run(
         settings = with_source(settings, source)
     summary = watch(settings, Options(out, duration, window), lambda line: console.print(line, markup=False))
     console.print(told(summary))
-
-
-@app.command()
-def replay(
-    video: Annotated[Path, typer.Argument(help="A video file, or a folder of pictures.")],
-    config: ConfigFile,
-    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for decisions.jsonl and summary.json.")],
-    annotate: Annotated[
-        bool, typer.Option("--annotate", help="Also write annotated.mp4 with zones and hands.")
-    ] = False,
-) -> None:
-    """Judge a recording frame by frame, with the same rules as live and faster than real time.
-
-    Run twice, the decisions are byte for byte the same.
-    """
-    from handguard.config import load
-    from handguard.desk.closing import progress_bar, told
-    from handguard.replay.replay import replay_video
-
-    settings = load(config)
-    with progress_bar(f"replay {video.name}") as progress:
-        done = replay_video(video, settings, out, annotate=annotate, progress=progress)
-    Console().print(told(done.summary))
 
 
 @app.command()

@@ -35,6 +35,7 @@ FLOORS: tuple[frozenset[str], ...] = tuple(
         "events_cli",
         "learning_cli",
         "relay_cli",
+        "replay_cli",
         "cli",
         "__main__",
     )
@@ -74,6 +75,7 @@ THIRD_PARTY = {
     "events_cli": {"typer"},
     "learning_cli": {"typer", "rich"},
     "relay_cli": {"typer"},
+    "replay_cli": {"typer", "rich"},
     "cli": {"typer", "rich"},
     "__main__": set(),
 }

@@ -99,7 +99,7 @@ def replay_video(
     one that breaks off and for results that cannot be written, `ConfigError` for
     zones that do not fit the picture, and what `detector_for` raises.
     """
-    with closing(_opened(video, settings)) as source:
+    with closing(opened(video, settings.camera.fps)) as source:
         rules = rules_of(settings, source.format)
         detector = detector_for(settings, rules.zones.zones, source.format)
         _make(out)
@@ -109,9 +109,10 @@ def replay_video(
             return run.go(annotate)
 
 
-def _opened(video: Path, settings: Settings) -> FrameSource:
+def opened(video: Path, fps: float | None) -> FrameSource:
+    """A video file, or a folder of pictures at this rate. Raises `DeviceMissing`."""
     if video.is_dir():
-        return PictureFolder(video, settings.camera.fps or _FOLDER_FPS)
+        return PictureFolder(video, fps or _FOLDER_FPS)
     return VideoFile(video)
 
 

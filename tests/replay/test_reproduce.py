@@ -31,25 +31,25 @@ from handguard.types import Detections, Frame, Output, Permit
 ROOT = Path(__file__).parents[2]
 SCENE = {
     "version": 1,
-    "camera": {"source": "simulated", "width_px": 640, "height_px": 360, "fps": 15, "max_frame_age_ms": 250},
+    "camera": {"source": "simulated", "width_px": 480, "height_px": 270, "fps": 8, "max_frame_age_ms": 250},
     "zones": [
         {"name": "a", "role": "stop", "units": "norm", "polygon": [[0.27, 0], [0.73, 0], [0.73, 0.36], [0.27, 0.36]]},
         {"name": "b", "role": "warning", "units": "norm", "polygon": [[0, 0], [1, 0], [1, 0.6], [0, 0.6]]},
     ],
     "interlock": {"free_frames": 3},
-    "relay": {"driver": "none"},
+    "relay": {"driver": "simulated", "deadline_ms": 250},
     "reset": {"input": "simulated", "after_free_s": 0.2},
 }
 
 
 @pytest.fixture(scope="session")
 def live_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A real run of eight seconds over the simulated scene, with keeper and board."""
+    """A real run of fifteen seconds over the simulated scene, with keeper and board."""
     folder = tmp_path_factory.mktemp("live")
     quiet = {"dir": str(folder / "runs"), "clips": {"enabled": False}}
     (folder / "site.yaml").write_text(yaml.safe_dump({**SCENE, "evidence": quiet}))
     command = [sys.executable, str(ROOT / "run_monitor.py"), "--config", str(folder / "site.yaml")]
-    command += ["--duration", "8", "--out", str(folder / "out")]
+    command += ["--duration", "15", "--out", str(folder / "out")]
     done = subprocess.run(command, capture_output=True, text=True, cwd=folder, timeout=180)
     assert done.returncode == 0, done.stderr
     return folder / "out"

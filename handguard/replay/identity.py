@@ -1,0 +1,73 @@
+"""What a result depends on: recording, settings, network and program, each by its hash.
+
+Two results with the same identity are the same result, so a finished one need not be made again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from functools import cache
+from pathlib import Path
+
+from handguard import __version__
+from handguard.errors import RecordingError, mismatch
+
+_PACKAGE = Path(__file__).parents[1]
+_BLOCK_BYTES = 1 << 20
+_JUDGES = (  # rooms and modules that take part in a verdict; a report can be redrawn without judging anew
+    "types.py", "pipeline.py", "assembly.py", "safety", "capture", "detection", "config", "relay/operator.py",
+    "evidence/decisions.py", "replay/ticks.py", "replay/clock.py", "replay/contactor.py",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Hashes in hex."""
+
+    video_sha256: str
+    settings_sha256: str
+    model_sha256: str
+    software: str  # version, and a hash of the sources that judge
+
+    @property
+    def key(self) -> str:
+        """One hash over all."""
+        return hashlib.sha256(json.dumps(asdict(self), sort_keys=True).encode()).hexdigest()
+
+
+@cache
+def software() -> str:
+    """`0.1.0+` and 16 hex digits over every source file that takes part in a verdict."""
+    total = hashlib.sha256()
+    for path in _sources():
+        total.update(path.relative_to(_PACKAGE).as_posix().encode() + b"\0" + path.read_bytes() + b"\0")
+    return f"{__version__}+{total.hexdigest()[:16]}"
+
+
+def sha256_of(recording: Path) -> str:
+    """Of a file, or of every file in a folder of pictures with its name. Raises `RecordingError`."""
+    total = hashlib.sha256()
+    try:
+        for path in sorted(recording.iterdir()) if recording.is_dir() else [recording]:
+            total.update(path.name.encode() * recording.is_dir())
+            _hash_file(path, total)
+    except OSError as error:
+        raise RecordingError(mismatch(str(recording), "a recording that can be read", error.strerror)) from error
+    return total.hexdigest()
+
+
+def _hash_file(path: Path, total: hashlib._Hash) -> None:
+    with path.open("rb") as file:
+        for block in iter(lambda: file.read(_BLOCK_BYTES), b""):
+            total.update(block)
+
+
+def _sources() -> Iterable[Path]:
+    found: set[Path] = set()
+    for name in _JUDGES:
+        path = _PACKAGE / name
+        found |= set(path.rglob("*.py")) if path.is_dir() else {path}
+    return sorted(found)

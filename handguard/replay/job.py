@@ -1,0 +1,98 @@
+"""One recording to be judged, as a value that can travel to another process or computer.
+
+    JOB.out/decisions.jsonl, summary.json    as of any replay
+    JOB.out/result.json                      written last: with it, and the right identity, the job is done
+
+Whoever does a job writes into its folder and nowhere else, so a worker that dies
+leaves at most a half-done folder, and another worker starts it again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from handguard.assembly import detector_of
+from handguard.config import Settings
+from handguard.config.loading import checked
+from handguard.config.strict_yaml import Tree
+from handguard.errors import HandguardError
+from handguard.evidence.atomic import write_atomically
+from handguard.replay.identity import Identity, software
+from handguard.replay.replay import DECISIONS, DetectorMaker, replay_video
+
+RESULT = "result.json"
+Progress = Callable[[int, "int | None"], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """What to judge, by what, and where to. Paths are absolute and mean the same to whoever does it."""
+
+    name: str  # of the recording, as a person knows it; with the side: `cups.mp4 (A)`
+    video: str
+    out: str
+    settings: dict[str, Any]  # resolved, as plain values
+    settings_from: str  # file they came from, for messages
+    identity: Identity
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values, for the way."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, values: dict[str, Any]) -> Job:
+        """The job again, at its destination."""
+        return cls(**{**values, "identity": Identity(**values["identity"])})
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How a job ended. `error` is None where its results stand in its folder."""
+
+    error: str | None = None
+    recorded_s: float = 0.0
+    took_s: float = 0.0
+    kept: bool = False  # done before, found again
+    lost_workers: int = 0  # died on the way
+
+
+def do(job: Job, progress: Progress | None = None, detector_for: DetectorMaker = detector_of) -> Outcome:
+    """Judge the recording. What is wrong with it is an outcome, not an exception."""
+    try:
+        _require_same_program(job)
+        done = replay_video(
+            Path(job.video), _settings(job), Path(job.out), progress=progress, detector_for=detector_for
+        )
+        outcome = Outcome(recorded_s=round(done.recorded_s, 3), took_s=round(done.took_s, 3))
+        result = {"identity": asdict(job.identity), "recorded_s": outcome.recorded_s, "took_s": outcome.took_s}
+        write_atomically(Path(job.out) / RESULT, json.dumps(result, indent=1).encode() + b"\n")
+    except (HandguardError, OSError) as error:
+        return Outcome(error=str(error))
+    return outcome
+
+
+def finished(job: Job) -> Outcome | None:
+    """The outcome of the same job done earlier, if its results still stand as they were written."""
+    out = Path(job.out)
+    try:
+        result = json.loads((out / RESULT).read_bytes())
+        summary = json.loads((out / "summary.json").read_bytes())
+        decisions = hashlib.sha256((out / DECISIONS).read_bytes()).hexdigest()
+        same = Identity(**result["identity"]) == job.identity and decisions == summary["decisions_sha256"]
+        return Outcome(recorded_s=result["recorded_s"], took_s=result["took_s"], kept=True) if same else None
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _settings(job: Job) -> Settings:
+    return checked(Tree(job.settings, {}), job.settings_from)
+
+
+def _require_same_program(job: Job) -> None:
+    if job.identity.software != software():
+        raise HandguardError(f"{job.name}: expected a worker that runs {job.identity.software}, found {software()}")

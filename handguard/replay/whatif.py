@@ -1,0 +1,137 @@
+"""The files of a live run stepped again, and what other settings would have made of its hands.
+
+Stepping again proves the record. What if is another question, and a looser one: the
+button and the contact of the live run answered to what happened then, so here the
+virtual operator and contactor of a replay take their places, in both judgments.
+What was found in the pictures stays: a network or a lower threshold needs the video.
+"""
+
+from __future__ import annotations
+
+import json
+from contextlib import ExitStack
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from handguard.assembly import rules_of
+from handguard.config import Settings
+from handguard.errors import ConfigError, EndOfVideo, RecordingError, mismatch
+from handguard.evidence.atomic import appearing_whole, write_atomically
+from handguard.evidence.decisions import decision_line, read_decisions
+from handguard.relay.operator import SimulatedOperator
+from handguard.replay.book import Book, Entry
+from handguard.replay.compare import Comparison, compare
+from handguard.replay.decision_file import decision_file
+from handguard.replay.replay import DECISIONS, SUMMARY, replay
+from handguard.replay.reproduce import Reproduction, reproduce
+from handguard.replay.standin import frame_of, hands_of
+from handguard.types import Decision, Detections, Frame
+
+REPRODUCTION = "reproduction.json"
+
+
+def write_reproduction(book: Book, out: Path | None) -> Reproduction:
+    """Step a book again; with `out`, keep the decisions and the verdict there. Raises `RecordingError`."""
+    if out is None:
+        return reproduce(book)
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        with appearing_whole(out / DECISIONS) as fresh, fresh.open("xb") as file:
+
+            def keep(decision: Decision) -> None:
+                file.write(decision_line(decision, book.origin_ns).encode())
+
+            result = reproduce(book, see=keep)
+            file.flush()
+        write_atomically(out / REPRODUCTION, json.dumps(_facts(result), indent=1).encode() + b"\n")
+    except OSError as error:
+        raise RecordingError(mismatch(str(out), "a place to write the results", error)) from error
+    return result
+
+
+def replay_book(book: Book, settings: Settings, out: Path) -> None:
+    """Judge the recorded hands by these settings, into `out`.
+
+    Raises `ConfigError` for settings that ask what only the pictures could answer.
+    """
+    least = _least_score(book, settings)
+    rules = rules_of(settings, book.picture)
+    frames = [entry for entry in book.entries if entry.frame_seq >= 0 and entry.decision["hands"] is not None]
+    operator = SimulatedOperator(settings.reset.after_free_s)
+    with ExitStack() as stack:
+        out.mkdir(parents=True, exist_ok=True)
+        lines = stack.enter_context(decision_file(out / DECISIONS))
+        summary = replay(_Frames(book, frames), _Hands(frames, least), rules, operator, [lines])
+    summary.write(out / SUMMARY, decisions=DECISIONS, decisions_sha256=lines.sha256)
+
+
+def compared(a: Path, b: Path) -> Comparison:
+    """Hold the decisions in two folders against each other."""
+    return compare(list(read_decisions(a / DECISIONS)), list(read_decisions(b / DECISIONS)))
+
+
+class _Frames:
+    """`FrameSource` of stand-in pictures, at the recorded times."""
+
+    def __init__(self, book: Book, entries: list[Entry]) -> None:
+        self.format, self.name = book.picture, str(book.folder)
+        self._entries, self._picture = iter(entries), book.picture
+
+    def read(self) -> Frame:
+        """The next recorded frame."""
+        for entry in islice(self._entries, 1):
+            frame = frame_of(entry.decision, self._picture)
+            assert frame is not None
+            return frame
+        raise EndOfVideo(f"{self.name}: ended")
+
+    def close(self) -> None:
+        """Nothing is held."""
+
+
+class _Hands:
+    """`Detector` that finds what was found, from a score on."""
+
+    description = "as recorded"
+
+    def __init__(self, entries: list[Entry], least: float) -> None:
+        self._records = {entry.frame_seq: entry.decision for entry in entries}
+        self._least = least
+
+    def detect(self, frame: Frame) -> Detections:
+        """The recorded hands of this frame."""
+        hands = hands_of(self._records[frame.seq])
+        kept = hands.scores >= self._least
+        return Detections(
+            hands.boxes_px[kept], hands.scores[kept], hands.labels[kept], hands.frame_seq, hands.captured_ns
+        )
+
+
+def _least_score(book: Book, settings: Settings) -> float:
+    """From which score on a recorded hand counts."""
+    was, wanted = book.settings.detector, settings.detector
+    changed = wanted.model_copy(update={"min_score": was.min_score}) != was
+    scores = [hand["score"] for entry in book.entries for hand in entry.decision["hands"] or ()]
+    asked = 0.0 if wanted.min_score == was.min_score else wanted.min_score
+    lower = asked is None or (asked and scores and asked < min(scores))
+    if changed or lower:
+        expected = "the detector of the run, or a higher min_score: a book holds hands, not pictures"
+        raise ConfigError(mismatch(f"{settings.origin.file}: detector", expected, "another network or a lower one"))
+    return float(asked or 0.0)
+
+
+def _facts(result: Reproduction) -> dict[str, Any]:
+    divergence = result.divergence
+    return {
+        "verdict": "reproduced" if divergence is None else "diverged",
+        "ticks": result.ticks,
+        "divergence": None if divergence is None else {
+            "frame": divergence.frame_seq, "tick": divergence.tick,
+            "recorded": divergence.recorded, "stepped": divergence.stepped,
+        },
+        "verification": result.book.verification.to_json(),
+        "settings_sha256": result.book.genesis["config_hash"],
+        "model_sha256": result.book.genesis["model_hash"],
+        "software": result.book.genesis["software_version"],
+    }  # fmt: skip
