@@ -23,13 +23,12 @@ from handguard.errors import DeviceError, mismatch
 from handguard.relay.board import BoardSettings, Command
 from handguard.relay.boards import located
 from handguard.relay.modbus import CoilFlash, CoilsRead, CoilWrite, Request
-from handguard.relay.modbus_board import ModbusRtu, ModbusTcp, Retrigger
+from handguard.relay.modbus_board import LATE_MS, ModbusRtu, ModbusTcp, Retrigger
 
 AGAIN_AFTER = 0.6  # of the flash: late enough to tell, early enough to still run
 LOOK_S = 0.02
 ANSWER_LIMIT_S = 0.25
 OFF_LIMIT_MS = 150  # by then a plain OFF must have shown
-LATE_MS = 250  # how much longer than asked a flash may last
 _BOARDS: dict[str, type[ModbusRtu] | type[ModbusTcp]] = {"modbus-rtu": ModbusRtu, "modbus-tcp": ModbusTcp}
 
 
@@ -40,13 +39,13 @@ class Commissioned:
     flash_ms: int
     alone_ms: int  # a single flash-on lasted so long
     again_ms: int  # the second one came so long after the first
-    dropped_ms: int  # and the contact opened so long after the first
+    held_ms: int  # and the contact was last seen closed so long after the first
     off_ms: int  # from a plain OFF to the open contact
 
     @property
     def options(self) -> dict[str, str | int]:
         """What `relay.options` must hold."""
-        return {"flash_ms": self.flash_ms, "again_ms": self.again_ms, "dropped_ms": self.dropped_ms}
+        return {"flash_ms": self.flash_ms, "again_ms": self.again_ms, "held_ms": self.held_ms}
 
 
 def commission(settings: BoardSettings, flash_ms: int, say: Callable[[str], None]) -> Commissioned:
@@ -62,13 +61,14 @@ def commission(settings: BoardSettings, flash_ms: int, say: Callable[[str], None
         alone_ms = bench.alone()
         _require(0.8 * flash_ms <= alone_ms <= flash_ms + LATE_MS, f"{flash_ms} ms of contact", alone_ms)
         say(f"  lasted {alone_ms} ms; two of them, the second {AGAIN_AFTER:.0%} into the first")
-        again_ms, dropped_ms = bench.again()
-        say(f"  the second after {again_ms} ms, open after {dropped_ms} ms")
-        Retrigger(flash_ms, again_ms, dropped_ms)
+        again_ms, held_ms, open_ms = bench.again()
+        say(f"  the second after {again_ms} ms, closed until {held_ms} ms, open at {open_ms} ms")
+        Retrigger(flash_ms, again_ms, held_ms)
+        _require(open_ms - again_ms <= flash_ms + LATE_MS, "a repeated flash-on to end", open_ms)
         off_ms = bench.off()
         say(f"  a plain OFF opened it after {off_ms} ms")
         _require(off_ms <= OFF_LIMIT_MS, f"OFF to end a flash-on within {OFF_LIMIT_MS} ms", off_ms)
-    return Commissioned(flash_ms, alone_ms, again_ms, dropped_ms, off_ms)
+    return Commissioned(flash_ms, alone_ms, again_ms, held_ms, off_ms)
 
 
 def _require(holds: bool, expected: str, found_ms: int) -> None:
@@ -101,22 +101,25 @@ class _Bench:
         """How long one flash lasts."""
         began_s = self._send(self._flash)
         self._require_state(is_open=False)
-        return _ms(self._opens_s() - began_s)
+        _, open_s = self._watched_s(began_s)
+        return _ms(open_s - began_s)
 
-    def again(self) -> tuple[int, int]:
-        """When the second flash came, and when the contact opened, both from the first."""
+    def again(self) -> tuple[int, int, int]:
+        """From the first flash: when the second came, the contact was last seen closed, and first seen open."""
         began_s = self._send(self._flash)
         self._require_state(is_open=False)
         time.sleep(max(0.0, began_s + AGAIN_AFTER * self._tenths / 10 - time.monotonic()))
         again_s = self._send(self._flash)
-        return _ms(again_s - began_s), _ms(self._opens_s() - began_s)
+        closed_s, open_s = self._watched_s(began_s)
+        return _ms(again_s - began_s), _ms(closed_s - began_s), _ms(open_s - began_s)
 
     def off(self) -> int:
         """How long a plain OFF takes to open the contact of a running flash."""
         self._send(self._flash)
         self._require_state(is_open=False)
         off_s = self._send(self._off)
-        return _ms(self._opens_s() - off_s)
+        _, open_s = self._watched_s(off_s)
+        return _ms(open_s - off_s)
 
     def _send(self, request: Request) -> float:
         """Say it, let the board rest; returns when it was said."""
@@ -125,13 +128,15 @@ class _Bench:
         time.sleep(max(self._rest_s, LOOK_S))
         return said_s
 
-    def _opens_s(self) -> float:
-        """When the contact was first seen open."""
+    def _watched_s(self, since_s: float) -> tuple[float, float]:
+        """When the last question was sent that was answered with closed (`since_s`: none), and open first heard."""
         give_up_s = time.monotonic() + 3 * self._tenths / 10 + 1
+        asked_s, closed_s = time.monotonic(), since_s
         while not self._is_open():
-            if time.monotonic() > give_up_s:
+            asked_s, closed_s = time.monotonic(), asked_s
+            if asked_s > give_up_s:
                 raise DeviceError(mismatch("relay commission", "a flash-on that ends", "the contact still closed"))
-        return time.monotonic()
+        return closed_s, time.monotonic()
 
     def _is_open(self) -> bool:
         give_up_s = time.monotonic() + ANSWER_LIMIT_S

@@ -43,6 +43,7 @@ from handguard.relay.serial_port import HEARD_LIMIT, Line, SerialPort, baud_opti
 BAUD = 9600
 SLAVE_MS = 10.0  # a board's own time for an answer; generous
 TCP_REST_MS = 20  # servers were seen to answer only the first of two requests that come together
+LATE_MS = 250  # how much longer than asked a flash-on may last
 CONNECT_LIMIT_S = 0.5
 UNACKNOWLEDGED_MS = 300  # how long the kernel believes in a peer that acknowledges nothing
 _TCP_USER_TIMEOUT = 18  # in linux/tcp.h; socket has the name on some platforms only
@@ -51,22 +52,22 @@ _PROVED_BY = "figures of `handguard relay commission` in which a repeated flash-
 
 @dataclass(frozen=True, slots=True)
 class Retrigger:
-    """What commissioning measured: a second flash-on after `again_ms`, the coil open after `dropped_ms`.
+    """What commissioning measured: a second flash-on after `again_ms`, the coil still closed after `held_ms`.
 
-    Both from the first flash-on. Raises `ConfigError` for figures that do not show
-    that the second one began anew: the contact must have held from then on for the
-    whole time, and not much longer.
+    Both from the first flash-on; the second figure is when the coil was last seen
+    closed, so that a slow look can only spoil the proof, never make one. Raises
+    `ConfigError` for figures that do not show that the second one began anew: the
+    contact must have held for nearly the whole time from then on.
     """
 
     flash_ms: int
     again_ms: int
-    dropped_ms: int
+    held_ms: int
 
     def __post_init__(self) -> None:
-        held_ms = self.dropped_ms - self.again_ms
-        is_telling = 0.3 * self.flash_ms <= self.again_ms <= 0.8 * self.flash_ms
-        if not is_telling or not 0.8 * self.flash_ms <= held_ms <= self.flash_ms + 250:
-            found = f"flash_ms {self.flash_ms}, again_ms {self.again_ms}, dropped_ms {self.dropped_ms}"
+        is_telling = 0.5 * self.flash_ms <= self.again_ms <= 0.9 * self.flash_ms
+        if not is_telling or not 0.7 * self.flash_ms <= self.held_ms - self.again_ms <= self.flash_ms + LATE_MS:
+            found = f"flash_ms {self.flash_ms}, again_ms {self.again_ms}, held_ms {self.held_ms}"
             raise ConfigError(mismatch("relay.options", _PROVED_BY, found))
 
 
@@ -78,18 +79,18 @@ def flash_tenths(settings: BoardSettings) -> int | None:
         return None
     if flash_ms % 100:
         raise ConfigError(mismatch("relay.options.flash_ms", "a multiple of 100", flash_ms))
-    figures = [number(settings, key, None, 1, 4 * longest_ms) for key in ("again_ms", "dropped_ms")]
+    figures = [number(settings, key, None, 1, 4 * longest_ms) for key in ("again_ms", "held_ms")]
     if None in figures:
         raise ConfigError(mismatch("relay.options", _PROVED_BY, "no figures"))
-    again_ms, dropped_ms = (figure for figure in figures if figure is not None)
-    Retrigger(flash_ms, again_ms, dropped_ms)
+    again_ms, held_ms = (figure for figure in figures if figure is not None)
+    Retrigger(flash_ms, again_ms, held_ms)
     return flash_ms // 100
 
 
 class ModbusBoard:
     """One coil, over whatever line. Implements `board.Relay`; one thread only."""
 
-    OPTIONS: ClassVar[set[str]] = {"unit", "flash_ms", "again_ms", "dropped_ms"}
+    OPTIONS: ClassVar[set[str]] = {"unit", "flash_ms", "again_ms", "held_ms"}
 
     def __init__(self, settings: BoardSettings, line: Line, framing: Framing, can: Capabilities) -> None:
         coil, tenths = settings.channel - 1, flash_tenths(settings)

@@ -27,7 +27,7 @@ OFF, ON = Command.OFF, Command.ON
 SLACK_MS = 400  # of a machine that is doing something else
 ATTEMPTS = 5  # where such a machine, standing still for 95 ms, rightly makes a board drop out
 NOT_BEHIND_A_PORT = {"gpio", "dcttech"}  # tested in files of their own, against models in this process
-COMMISSIONED = {"flash_ms": 500, "again_ms": 300, "dropped_ms": 810}
+COMMISSIONED = {"flash_ms": 500, "again_ms": 300, "held_ms": 770}
 
 
 @dataclass(frozen=True)

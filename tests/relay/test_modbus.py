@@ -23,7 +23,7 @@ from handguard.relay.modbus import COILS, LONGEST_FLASH, CoilFlash, CoilsRead, C
 from handguard.relay.modbus_board import Retrigger, address, rest_ms
 
 OFF, ON = Command.OFF, Command.ON
-PROVED = {"flash_ms": 300, "again_ms": 180, "dropped_ms": 490}
+PROVED = {"flash_ms": 300, "again_ms": 180, "held_ms": 450}
 
 
 def silent(_: str) -> None:
@@ -120,8 +120,8 @@ def test_an_answer_on_the_network_must_carry_the_number_of_its_question():
     ("options", "complaint"),
     [
         ({"flash_ms": 300}, "figures of `handguard relay commission`.*, found no figures"),
-        ({**PROVED, "dropped_ms": 300}, "begins anew, found flash_ms 300, again_ms 180, dropped_ms 300"),
-        ({**PROVED, "dropped_ms": 900}, "begins anew"),
+        ({**PROVED, "held_ms": 300}, "begins anew, found flash_ms 300, again_ms 180, held_ms 300"),
+        ({**PROVED, "held_ms": 900}, "begins anew"),
         ({**PROVED, "again_ms": 20}, "begins anew"),
         ({**PROVED, "flash_ms": 250}, "relay.options.flash_ms: expected a multiple of 100, found 250"),
         ({**PROVED, "flash_ms": 100}, "a whole number from 200 to 5000, found 100"),
@@ -207,7 +207,7 @@ def test_commissioning_refuses_a_board_that_is_no_watchdog(fault, error, complai
 
 def test_figures_of_a_board_that_keeps_its_first_flash_are_refused():
     with pytest.raises(ConfigError, match="begins anew"):
-        Retrigger(flash_ms=300, again_ms=180, dropped_ms=330)
+        Retrigger(flash_ms=300, again_ms=180, held_ms=330)
 
 
 def test_the_command_prints_what_the_settings_need(make_board, capsys):

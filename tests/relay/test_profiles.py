@@ -14,7 +14,7 @@ from handguard.relay.board import BoardSettings
 from handguard.relay.boards import DRIVERS, REFUSED, promised
 from handguard.watch import _board_settings, _require_profile
 
-FLASH = "unit: 1, flash_ms: 300, again_ms: 180, dropped_ms: 490"
+FLASH = "unit: 1, flash_ms: 300, again_ms: 180, held_ms: 450"
 # driver, port, options, is timed, has feedback
 BOARDS = [
     ("lcus", "/dev/x", "", False, True),
