@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+KEEPER = (
+    "tests/relay/test_keeper_schedule.py",
+    "tests/relay/test_keeper_memory.py",
+    "tests/relay/test_keeper.py",
+)
 TARGETS: dict[str, tuple[str, ...]] = {
     "handguard/safety/camera_trust.py": ("tests/safety/test_camera_trust.py", "tests/test_pipeline.py"),
     "handguard/safety/interlock.py": (
@@ -13,7 +18,7 @@ TARGETS: dict[str, tuple[str, ...]] = {
     "handguard/safety/timing.py": ("tests/safety/test_timing.py",),
     "handguard/safety/zones.py": ("tests/safety/test_zones.py", "tests/safety/test_zones_properties.py"),
     "handguard/pipeline.py": ("tests/test_pipeline.py", "tests/test_pipeline_machine.py"),
-    "handguard/relay/keeper_state.py": ("tests/relay/test_keeper_schedule.py", "tests/relay/test_keeper.py"),
-    "handguard/relay/keeper.py": ("tests/relay/test_keeper_schedule.py", "tests/relay/test_keeper.py"),
+    "handguard/relay/keeper_state.py": KEEPER,
+    "handguard/relay/keeper.py": KEEPER,
     "handguard/relay/keeper_process.py": ("tests/relay/test_keeper_process.py",),
 }

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 
+from handguard.errors import ConfigError
 from handguard.relay import keeper
 from handguard.relay.board import Command
 from handguard.relay.keeper import next_due_ns, step
@@ -54,6 +55,17 @@ def test_the_numbers_themselves():
     assert (keeper.OFF_SERIES, keeper.OFF_REMINDER_NS) == (3, 1000 * MS)
     assert (keeper.RETRY_FIRST_NS, keeper.RETRY_LONGEST_NS) == (20 * MS, 1000 * MS)
     assert (keeper.ASKS_BEFORE_SILENT, keeper.CLOSING_LIMIT_NS) == (3, 5000 * MS)
+
+
+@pytest.mark.parametrize(("name", "longest_ms"), [("deadline", 1000), ("max_frame_age", 2000), ("feedback", 1000)])
+def test_both_ends_of_a_limit_are_allowed_and_one_step_beyond_is_refused(name: str, longest_ms: int):
+    assert MS == 10**6
+    for good_ns in (10 * MS, longest_ms * MS):
+        assert getattr(KeeperLimits(**{f"{name}_ns": good_ns}), f"{name}_ns") == good_ns
+    for bad_ns in (10 * MS - 1, longest_ms * MS + 1):
+        expected = rf"^relay\.{name}_ms: expected from 10 to {longest_ms} ms, found {bad_ns / MS:g}$"
+        with pytest.raises(ConfigError, match=expected):
+            KeeperLimits(**{f"{name}_ns": bad_ns})
 
 
 def test_a_keeper_wakes_for_whatever_comes_first():

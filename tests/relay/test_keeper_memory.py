@@ -1,0 +1,202 @@
+"""What the keeper remembers after each input, field by field; `test_keeper` shows what follows from it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from handguard.relay.board import Command
+from handguard.relay.keeper import step
+from handguard.relay.keeper_state import (
+    MS,
+    NEVER_NS,
+    Action,
+    BoardFailed,
+    BoardOpened,
+    Input,
+    KeeperLimits,
+    KeeperState,
+    PermitRead,
+    Woke,
+    report_of,
+)
+from handguard.relay.wire import Fault, Trait, WirePermit, WireReport
+
+OFF, ON = Command.OFF, Command.ON
+LIMITS = KeeperLimits()
+NOW_NS = 10_000 * MS
+READY = KeeperState(
+    armed=True,
+    standing=Fault.NONE,
+    permit_seq=5,
+    frame_seq=50,
+    captured_ns=NOW_NS - 40 * MS,
+    is_open=True,
+    told=OFF,
+    off_writes=3,
+    off_due_ns=NOW_NS + 900 * MS,
+    beat_due_ns=NOW_NS + 30 * MS,
+    ask_due_ns=NOW_NS + 40 * MS,
+    contactor_open=True,
+)
+PERMIT = WirePermit(6, 51, NOW_NS - 10 * MS, NOW_NS - 1 * MS, ON)
+RUNNING = replace(READY, output=ON, told=ON, expires_ns=NOW_NS + 50 * MS, contactor_open=False)
+
+
+def after(state: KeeperState, seen: Input, now_ns: int = NOW_NS) -> KeeperState:
+    return step(state, seen, now_ns, LIMITS)[0]
+
+
+def permitted(state: KeeperState = READY, **fields: object) -> KeeperState:
+    """The state after one ON permit, which is sound unless `fields` say otherwise."""
+    return after(state, PermitRead(replace(PERMIT, **fields)))  # type: ignore[arg-type]
+
+
+def test_at_power_up_nothing_is_known_and_nothing_is_allowed():
+    assert KeeperState() == KeeperState(
+        output=OFF, armed=False, held=Fault.NONE, standing=Fault.RELAY_PORT, permit_seq=-1, frame_seq=-1,
+        captured_ns=-1, expires_ns=-1, changed_ns=0, closing_ns=None, is_open=False, told=None, written_ns=-1,
+        spoke_ns=-NEVER_NS, told_on_ns=-NEVER_NS, min_interval_ns=0, renew_ns=None, readback=False, retry_ns=0,
+        retry_wait_ns=0, off_writes=0, off_due_ns=0, contactor_open=None, answered=False, unanswered=0,
+        ask_due_ns=0, beat_due_ns=0,
+    )  # fmt: skip
+
+
+def test_never_is_longer_than_any_machine_is_up():
+    assert NEVER_NS > 100 * 365 * 86_400 * 10**9
+    assert -NEVER_NS >= -(2**63)  # and fits the wire
+
+
+def test_faults_are_what_stands_and_what_is_held():
+    state = KeeperState(held=Fault.PERMIT_LATE, standing=Fault.RELAY_SILENT)
+    assert state.faults == Fault.PERMIT_LATE | Fault.RELAY_SILENT
+
+
+def test_a_report_holds_what_the_state_holds():
+    state = replace(RUNNING, written_ns=77, held=Fault.PERMIT_LATE, answered=True)
+    told = report_of(state, NOW_NS, Trait.REALTIME)
+    traits = Trait.REALTIME | Trait.READBACK
+    assert told == WireReport(5, ON, 77, NOW_NS, False, Fault.PERMIT_LATE, traits)
+    silent = report_of(READY, NOW_NS, Trait.REALTIME)
+    assert silent == WireReport(5, OFF, -1, NOW_NS, True, Fault.NONE, Trait.REALTIME)
+
+
+@pytest.mark.parametrize(
+    ("renew_ms", "rest_ms", "repeat_ms"), [(None, 0, 100), (None, 60, 100), (400, 0, 100), (400, 60, 60)]
+)
+def test_off_is_repeated_after_the_rest_of_a_board_that_is_renewed(
+    renew_ms: int | None, rest_ms: int, repeat_ms: int
+):
+    renew_ns = None if renew_ms is None else renew_ms * MS
+    assert KeeperState(renew_ns=renew_ns, min_interval_ns=rest_ms * MS).off_repeat_ns == repeat_ms * MS
+
+
+# ON permits --------------------------------------------------------------------------------
+
+
+def test_an_on_permit_is_remembered_with_its_frame_and_its_end():
+    state = permitted()
+    assert (state.output, state.permit_seq, state.frame_seq) == (ON, 6, 51)
+    assert (state.captured_ns, state.expires_ns) == (PERMIT.captured_ns, PERMIT.judged_ns + LIMITS.deadline_ns)
+    assert (state.changed_ns, state.contactor_open) == (NOW_NS, None)
+
+
+def test_an_on_permit_that_does_nothing_still_uses_up_its_frame():
+    state = permitted(replace(READY, armed=False))
+    assert (state.output, state.frame_seq, state.captured_ns) == (OFF, 51, PERMIT.captured_ns)
+    assert state.expires_ns == READY.expires_ns
+
+
+def test_a_later_on_permit_does_not_date_the_output_anew():
+    state = permitted(replace(RUNNING, changed_ns=123))
+    assert (state.changed_ns, state.contactor_open) == (123, False)
+
+
+def test_trouble_with_the_board_forbids_on_even_if_something_armed_it():
+    assert permitted(replace(READY, standing=Fault.RELAY_DISOBEYS)).output is OFF
+
+
+def test_a_permit_judged_at_this_very_nanosecond_is_sound():
+    assert permitted(judged_ns=NOW_NS).output is ON
+    assert permitted(judged_ns=NOW_NS, captured_ns=NOW_NS).output is ON
+
+
+@pytest.mark.parametrize(
+    "flaw",
+    [
+        {"seq": 5},
+        {"judged_ns": NOW_NS + 1},
+        {"judged_ns": PERMIT.captured_ns - 1},
+        {"captured_ns": READY.captured_ns - 1},
+        {"frame_seq": 50},
+        {"frame_seq": -1},
+    ],
+)
+def test_a_flawed_on_permit_drops_and_disarms(flaw: dict[str, int]):
+    state = permitted(RUNNING, **flaw)
+    assert (state.output, state.armed, state.held) == (OFF, False, Fault.PERMIT_BAD)
+    assert (state.frame_seq, state.captured_ns) == (50, READY.captured_ns)
+
+
+def test_a_permit_without_a_frame_is_bad_whatever_came_before():
+    assert permitted(replace(READY, frame_seq=-3), frame_seq=-2).held == Fault.PERMIT_BAD
+
+
+@pytest.mark.parametrize(
+    ("late", "is_late"),
+    [
+        ({"judged_ns": NOW_NS - LIMITS.deadline_ns, "captured_ns": NOW_NS - LIMITS.deadline_ns}, False),
+        ({"judged_ns": NOW_NS - LIMITS.deadline_ns - 1, "captured_ns": NOW_NS - LIMITS.deadline_ns - 1}, True),
+        ({"captured_ns": NOW_NS - LIMITS.max_frame_age_ns}, False),
+        ({"captured_ns": NOW_NS - LIMITS.max_frame_age_ns - 1}, True),
+    ],
+)
+def test_a_permit_is_in_time_until_exactly_its_limits(late: dict[str, int], is_late: bool):
+    state = permitted(replace(READY, captured_ns=0), **late)
+    assert (state.output is OFF, state.held == Fault.PERMIT_LATE) == (is_late, is_late)
+    assert state.permit_seq == 6
+
+
+# OFF permits -------------------------------------------------------------------------------
+
+
+def test_an_off_permit_arms_and_may_start_frame_numbers_anew_but_not_time():
+    off = replace(PERMIT, command=OFF, frame_seq=3, captured_ns=READY.captured_ns - 5)
+    state = after(replace(RUNNING, held=Fault.PERMIT_LATE, armed=False), PermitRead(off))
+    assert (state.output, state.armed, state.held) == (OFF, True, Fault.NONE)
+    assert (state.frame_seq, state.captured_ns) == (3, READY.captured_ns)
+    assert (state.changed_ns, state.contactor_open, state.unanswered) == (NOW_NS, None, 0)
+
+
+def test_an_off_permit_does_not_arm_while_something_stands():
+    state = after(replace(READY, standing=Fault.RELAY_SILENT), PermitRead(replace(PERMIT, command=OFF)))
+    assert (state.armed, state.held) == (False, Fault.RELAY_SILENT)
+
+
+def test_an_off_permit_while_off_changes_nothing_on_the_wire():
+    state, actions = step(READY, PermitRead(replace(PERMIT, command=OFF)), NOW_NS, LIMITS)
+    assert Action.WRITE_OFF not in actions
+    assert (state.changed_ns, state.off_writes, state.contactor_open) == (0, 3, True)
+
+
+# The board ---------------------------------------------------------------------------------
+
+
+def test_a_lost_board_takes_all_that_was_known_of_its_contact_along():
+    state = after(RUNNING, BoardFailed(Fault.RELAY_WRITE))
+    assert (state.is_open, state.told, state.contactor_open) == (False, None, None)
+    assert state.standing == Fault.RELAY_PORT
+    assert state.held == Fault.RELAY_WRITE | Fault.RELAY_PORT
+
+
+def test_an_opened_board_brings_its_ways_along_and_hears_off():
+    lost = replace(READY, is_open=False, told=None, off_writes=3, min_interval_ns=9, renew_ns=9, unanswered=2)
+    state, actions = step(lost, BoardOpened(min_interval_ns=60 * MS, readback=True), NOW_NS, LIMITS)
+    assert (state.is_open, state.min_interval_ns, state.readback, state.renew_ns) == (True, 60 * MS, True, None)
+    assert actions[0] is Action.WRITE_OFF
+    assert (state.told, state.off_writes, state.off_due_ns, state.spoke_ns) == (OFF, 1, NOW_NS + 100 * MS, NOW_NS)
+
+
+def test_time_alone_changes_nothing_before_something_is_due():
+    assert step(READY, Woke(), NOW_NS, LIMITS) == (READY, ())
