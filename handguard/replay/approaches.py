@@ -4,6 +4,9 @@ A truth file says in which frames a hand is there:
 
     {"frames": 1189, "approaches": [{"first_frame": 171, "last_frame": 207, "hands": 1}, …]}
 
+or holds COCO boxes of a video, where each image tells its `frame_id`: frames with a
+box, and small gaps between them, are an approach.
+
 Frames count from 0, both ends included. A few frames around an approach belong to
 it as well, because nobody can say to the frame when a hand came into the picture.
 Outside of that, a stop is a nuisance: one that teaches people to switch us off.
@@ -71,11 +74,13 @@ class Report:
 
 
 def read_approaches(path: Path) -> tuple[Approach, ...]:
-    """The approaches of a truth file; there may be none. Raises `DatasetError`."""
+    """The approaches of a truth file, in either form; there may be none. Raises `DatasetError`."""
     try:
         truth: Any = json.loads(path.read_bytes())
     except (OSError, ValueError) as error:
         raise DatasetError(mismatch(str(path), "a truth file in JSON", error)) from error
+    if isinstance(truth, dict) and "annotations" in truth:
+        return _from_boxes(truth, path)
     found = truth.get("approaches") if isinstance(truth, dict) else None
     if not isinstance(found, list):
         raise DatasetError(mismatch(f"{path}: approaches", "a list", repr(found)))
@@ -123,6 +128,19 @@ def _answer(approach: Approach, seen: Sequence[_Seen], margin_frames: int) -> An
         stopped_frame=next((each.frame for each in during if each.stopped), None),
         tripped_frame=next((each.frame for each in during if each.tripped), None),
     )
+
+
+def _from_boxes(truth: dict[str, Any], path: Path) -> tuple[Approach, ...]:
+    """Runs of frames with a box; a gap no longer than the margins round two approaches joins them."""
+    try:
+        frame_of = {image["id"]: int(image["frame_id"]) for image in truth["images"]}
+        frames = sorted({frame_of[box["image_id"]] for box in truth["annotations"]})
+    except (KeyError, TypeError, ValueError) as error:
+        expected = "COCO boxes of a video, each image with its frame_id"
+        raise DatasetError(mismatch(str(path), expected, f"{type(error).__name__}: {error}")) from error
+    starts = [i for i, frame in enumerate(frames) if i == 0 or frame - frames[i - 1] > 2 * MARGIN_FRAMES]
+    ends = [*starts[1:], len(frames)] if frames else []
+    return tuple(Approach(frames[i], frames[j - 1]) for i, j in zip(starts, ends, strict=True))
 
 
 def _approach(entry: Any, where: str) -> Approach:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
 import pytest
+import yaml
 
 from handguard.assembly import rules_of
 from handguard.config import load
@@ -16,6 +20,7 @@ from handguard.config.schema import Settings
 from handguard.errors import EndOfVideo
 from handguard.types import Detections, Frame, PictureFormat
 
+ROOT = Path(__file__).parents[2]
 WIDTH_PX, HEIGHT_PX, FPS = 96, 64, 25
 MS = 1_000_000
 Boxes = Sequence[tuple[float, float, float, float]]
@@ -135,3 +140,35 @@ def make_video(tmp_path: Path) -> Callable[..., Path]:
         return path
 
     return make
+
+
+SCENE = {
+    "version": 1,
+    "camera": {"source": "simulated", "width_px": 480, "height_px": 270, "fps": 8, "max_frame_age_ms": 250},
+    "zones": [
+        {"name": "a", "role": "stop", "units": "norm", "polygon": [[0.27, 0], [0.73, 0], [0.73, 0.36], [0.27, 0.36]]},
+        {"name": "b", "role": "warning", "units": "norm", "polygon": [[0, 0], [1, 0], [1, 0.6], [0, 0.6]]},
+    ],
+    "interlock": {"free_frames": 3},
+    "relay": {"driver": "simulated", "deadline_ms": 250},
+    "reset": {"input": "simulated", "after_free_s": 0.2},
+}
+
+
+@pytest.fixture
+def scene() -> dict[str, Any]:
+    """The settings of `live_run`, but for its folders."""
+    return SCENE
+
+
+@pytest.fixture(scope="session")
+def live_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A real run of fifteen seconds over the simulated scene, with keeper and board."""
+    folder = tmp_path_factory.mktemp("live")
+    quiet = {"dir": str(folder / "runs"), "clips": {"enabled": False}}
+    (folder / "site.yaml").write_text(yaml.safe_dump({**SCENE, "evidence": quiet}))
+    command = [sys.executable, str(ROOT / "run_monitor.py"), "--config", str(folder / "site.yaml")]
+    command += ["--duration", "15", "--out", str(folder / "out")]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=folder, timeout=180)
+    assert done.returncode == 0, done.stderr
+    return folder / "out"

@@ -95,3 +95,17 @@ def test_a_bad_truth_file_is_refused_with_its_place(tmp_path: Path, text: str, m
 def test_a_missing_truth_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match=r"none\.json"):
         read_approaches(tmp_path / "none.json")
+
+
+def test_coco_boxes_of_a_video_are_approaches_joined_over_small_gaps(tmp_path: Path) -> None:
+    images = [{"id": 100 + i, "frame_id": i} for i in range(60)]
+    frames = [5, 6, 7, 11, 12, 40, 41]
+    boxes = [{"image_id": 100 + frame, "bbox": [0, 0, 1, 1]} for frame in (*frames, 6)]
+    path = tmp_path / "truth.json"
+    path.write_text(json.dumps({"images": images, "annotations": boxes}))
+    assert read_approaches(path) == (Approach(5, 12), Approach(40, 41))
+    path.write_text(json.dumps({"images": images, "annotations": []}))
+    assert read_approaches(path) == ()
+    path.write_text(json.dumps({"images": [{"id": 1, "file_name": "a.jpg"}], "annotations": []}))
+    with pytest.raises(DatasetError, match=r"each image with its frame_id, found KeyError: 'frame_id'"):
+        read_approaches(path)

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -27,32 +25,6 @@ from handguard.replay.book import holds_book, read_book
 from handguard.replay.reproduce import reproduce
 from handguard.replay.ticks import Course
 from handguard.types import Detections, Frame, Output, Permit
-
-ROOT = Path(__file__).parents[2]
-SCENE = {
-    "version": 1,
-    "camera": {"source": "simulated", "width_px": 480, "height_px": 270, "fps": 8, "max_frame_age_ms": 250},
-    "zones": [
-        {"name": "a", "role": "stop", "units": "norm", "polygon": [[0.27, 0], [0.73, 0], [0.73, 0.36], [0.27, 0.36]]},
-        {"name": "b", "role": "warning", "units": "norm", "polygon": [[0, 0], [1, 0], [1, 0.6], [0, 0.6]]},
-    ],
-    "interlock": {"free_frames": 3},
-    "relay": {"driver": "simulated", "deadline_ms": 250},
-    "reset": {"input": "simulated", "after_free_s": 0.2},
-}
-
-
-@pytest.fixture(scope="session")
-def live_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A real run of fifteen seconds over the simulated scene, with keeper and board."""
-    folder = tmp_path_factory.mktemp("live")
-    quiet = {"dir": str(folder / "runs"), "clips": {"enabled": False}}
-    (folder / "site.yaml").write_text(yaml.safe_dump({**SCENE, "evidence": quiet}))
-    command = [sys.executable, str(ROOT / "run_monitor.py"), "--config", str(folder / "site.yaml")]
-    command += ["--duration", "15", "--out", str(folder / "out")]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=folder, timeout=180)
-    assert done.returncode == 0, done.stderr
-    return folder / "out"
 
 
 def lines(run: Path) -> list[dict]:
@@ -156,8 +128,8 @@ def test_a_flipped_byte_is_refused_before_anything_is_stepped(live_run, tmp_path
         read_book(folder)
 
 
-def test_settings_of_another_run_are_refused_by_their_hash(live_run, tmp_path) -> None:
-    (tmp_path / "other.yaml").write_text(yaml.safe_dump({**SCENE, "interlock": {"free_frames": 4}}))
+def test_settings_of_another_run_are_refused_by_their_hash(live_run, scene, tmp_path) -> None:
+    (tmp_path / "other.yaml").write_text(yaml.safe_dump({**scene, "interlock": {"free_frames": 4}}))
     with pytest.raises(RecordingError, match=r"other\.yaml: expected the settings of the run, sha256"):
         read_book(live_run, load(tmp_path / "other.yaml"))
 

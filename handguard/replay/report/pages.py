@@ -9,6 +9,7 @@ from handguard.assembly import model_sha256
 from handguard.config import Settings, fingerprint, zones_for
 from handguard.errors import RecordingError, mismatch
 from handguard.evidence.atomic import write_atomically
+from handguard.evidence.clips import FOLDER
 from handguard.evidence.decisions import read_decisions
 from handguard.replay.approaches import Approach
 from handguard.replay.audit import Audit, Row
@@ -67,8 +68,9 @@ def write_run_page(
     book = result.book
     zones = zones_for(book.settings, book.picture)
     lines = list(read_decisions(out / DECISIONS))
-    count = min(len(trips_of(lines)), stills.MOST_TRIPS)
-    sheet = parts.Sheet(lines, zones, book.picture, stills.Stills(None, (None,) * count))
+    trips = [trip.index for trip in trips_of(lines)][: stills.MOST_TRIPS]
+    pictures = stills.taken_from_clips(book.folder.parent / FOLDER, lines, trips, zones)
+    sheet = parts.Sheet(lines, zones, book.picture, pictures)
     held = result.divergence is None
     lead = [
         parts.trips_in_words(len(sheet.trips)),
@@ -85,8 +87,8 @@ def write_run_page(
     ]  # fmt: skip
     title = book.folder.parent.name if book.folder.name == "evidence" else book.folder.name
     return _write(out / PAGE, page(title, "live run", verdict, lead, parts.kept([
-        parts.over_time(sheet), _stages(result), parts.hand_paths(sheet),
-        parts.comparison(comparison, *_names(book.settings, other)),
+        parts.over_time(sheet), parts.trip_pictures(sheet), _stages(result), parts.hand_paths(sheet),
+        parts.comparison(comparison, "as recorded", _names(book.settings, other)[1]),
         parts.proof(proof, tag("pre", book.verification.text()), tag("pre", result.text)),
     ])))  # fmt: skip
 

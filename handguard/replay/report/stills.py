@@ -1,12 +1,13 @@
 """The pictures of a page: each trip with zones and hands drawn, and one still to draw lines over.
 
 A recording keeps its pictures and a result does not, so they are decoded once more.
-Decoding stops at the last picture that is needed.
+Decoding stops at the last picture that is needed. A live run keeps clips of its
+trips, whose index says which picture is which frame.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,7 @@ from numpy.typing import NDArray
 
 from handguard.errors import HandguardError
 from handguard.evidence import overlay
+from handguard.evidence.clips import read_index
 from handguard.evidence.decisions import DecisionLine
 from handguard.replay.ahead import frames_ahead
 from handguard.replay.replay import opened
@@ -59,12 +61,41 @@ def taken(
     return Stills(ground, tuple(found.get(lines[index].frame) for index in trips))
 
 
+def taken_from_clips(
+    folder: Path, lines: Sequence[DecisionLine], trips: Sequence[int], zones: Sequence[Zone]
+) -> Stills:
+    """The same from the clips of a live run; without clips, without pictures."""
+    by_frame = {line.frame: line for line in lines if line.frame >= 0}
+    wanted = {lines[index].frame for index in trips}
+    found: dict[int, bytes] = {}
+    ground: bytes | None = None
+    for seq, image in _clip_pictures(folder):
+        line = by_frame.get(seq)
+        if line is not None and line.hands == () and ground is None:
+            ground = _jpeg(image)
+        if line is not None and seq in wanted and seq not in found:
+            found[seq] = _jpeg(overlay.draw(image, decision_of(line, zones), zones, shows_age=False))
+    return Stills(ground, tuple(found.get(lines[index].frame) for index in trips))
+
+
 def decision_of(line: DecisionLine, zones: Sequence[Zone]) -> Decision:
     """A line as the drawing takes it; its only time is that of the frame."""
     at_ns = round(line.t_ms * 1e6)
     statuses = tuple(ZoneStatus(zone.name, zone.role, line.zones.get(zone.name, False)) for zone in zones)
     times = StageTimes(at_ns, at_ns, at_ns, at_ns)
     return Decision(line.frame, times, _hands(line, at_ns), statuses, line.state, line.output, line.cause)
+
+
+def _clip_pictures(folder: Path) -> Iterator[tuple[int, NDArray[np.uint8]]]:
+    """Every picture of every clip with the number of its frame; a clip that cannot be read ends there."""
+    for path in sorted(folder.glob("trip-*.json")):
+        try:
+            index = read_index(path)
+            with closing(opened(path.with_suffix(".mp4"), None)) as source:
+                for told in index["frames"]:
+                    yield int(told["frame_seq"]), source.read().image
+        except HandguardError:
+            continue
 
 
 def _hands(line: DecisionLine, at_ns: int) -> Detections | None:

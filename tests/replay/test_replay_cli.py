@@ -1,0 +1,95 @@
+"""The commands as a person calls them: what they print, and the code they end with."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+import yaml
+
+from handguard.cli import main
+
+SITE = """
+version: 1
+camera: {source: simulated}
+detector: {min_score: 0.9}
+zones: {orientation: top-bottom, warning_percent: 80, stop_percent: 40}
+interlock: {free_frames: 3}
+relay: {driver: simulated}
+reset: {input: simulated, after_free_s: 0.2}
+"""
+
+
+def run(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, str]:
+    with pytest.raises(SystemExit) as caught:
+        main([str(each) for each in arguments])
+    said = capsys.readouterr()
+    return int(caught.value.code or 0), said.out + said.err
+
+
+@pytest.fixture
+def site(tmp_path):
+    (tmp_path / "site.yaml").write_text(SITE)
+    return tmp_path / "site.yaml"
+
+
+def test_a_live_run_proves_itself_without_being_told_anything_else(live_run, capsys, tmp_path) -> None:
+    code, said = run(capsys, "replay", live_run, "--out", tmp_path / "out", "--report")
+    assert code == 0
+    assert "INTACT" in said
+    assert "REPRODUCED" in said
+    assert json.loads((tmp_path / "out" / "reproduction.json").read_text())["verdict"] == "reproduced"
+    assert "live run" in (tmp_path / "out" / "index.html").read_text()
+
+
+def test_other_settings_for_a_live_run_are_no_proof_and_say_so(live_run, capsys, site) -> None:
+    code, said = run(capsys, "replay", live_run, "--config", site)
+    assert code == 3
+    assert "expected the settings of the run" in " ".join(said.split())
+
+
+def test_what_if_of_a_live_run_needs_no_video_but_no_other_network_either(live_run, capsys, tmp_path) -> None:
+    own = json.loads((live_run / "evidence" / "segment-000001.jsonl").read_text().splitlines()[0])["record"]["settings"]
+    own["interlock"]["free_frames"] = 6
+    (tmp_path / "slower.yaml").write_text(yaml.safe_dump(own))
+    code, said = run(capsys, "replay", live_run, "--out", tmp_path / "out", "--against", tmp_path / "slower.yaml")
+    assert code == 0, said
+    assert "B loses no trip" in said
+    own["detector"]["region"] = "full" if own["detector"]["region"] == "zones" else "zones"
+    (tmp_path / "other.yaml").write_text(yaml.safe_dump(own))
+    code, said = run(capsys, "replay", live_run, "--out", tmp_path / "out", "--against", tmp_path / "other.yaml")
+    assert code == 2
+    assert "a book holds hands, not pictures" in " ".join(said.split())
+
+
+@pytest.mark.parametrize("missing", ["--config", "--out"])
+def test_a_video_needs_settings_and_a_place(make_video, capsys, site, tmp_path, missing) -> None:
+    given = {"--config": site, "--out": tmp_path / "out"}
+    options = [part for name, value in given.items() if name != missing for part in (name, value)]
+    code, said = run(capsys, "replay", make_video(), *options)
+    assert code == 2
+    assert f"{missing}: expected" in said
+
+
+def test_a_video_against_the_same_settings_loses_nothing(make_video, capsys, site, tmp_path) -> None:
+    arguments = ("--config", site, "--against", site, "--out", tmp_path / "out", "--report")
+    code, said = run(capsys, "replay", make_video(), *arguments)
+    assert code == 0, said
+    assert "B loses no trip" in said
+    assert (tmp_path / "out" / "against" / "decisions.jsonl").exists()
+    assert (tmp_path / "out" / "index.html").exists()
+
+
+def test_an_audit_ends_with_its_verdict_its_pages_and_a_code(make_video, capsys, site, tmp_path) -> None:
+    (tmp_path / "films").mkdir()
+    make_video("films/a.mkv")
+    code, said = run(capsys, "audit", tmp_path / "films", "--config", site, "--out", tmp_path / "out")
+    assert code == 1
+    assert "AUDIT FAILED" in said
+    assert "vacuous" in said
+    assert "a.mkv" in (tmp_path / "out" / "index.html").read_text()
+    assert len(list((tmp_path / "out" / "recordings").glob("a-*.html"))) == 1
+    (tmp_path / "films" / "audit.yaml").write_text("recordings: {a.mkv: {expects: frames == 60, truth: nobody}}")
+    code, said = run(capsys, "audit", tmp_path / "films", "--config", site, "--out", tmp_path / "out")
+    assert code == 0, said
+    assert "audit passed" in said
