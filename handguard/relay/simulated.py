@@ -27,6 +27,7 @@ import json
 import os
 import select
 import signal
+import stat
 import sys
 import time
 from collections.abc import Callable
@@ -66,9 +67,15 @@ KINDS = {
     "heartbeat": Kind(HeartbeatBoard),
 }
 
+ORPHAN_NS = 5_000_000_000  # how long a board outlives whoever started it
+
 
 class BoardProgram:
-    """The board with its port, log and clock; one thread, runs until SIGTERM."""
+    """The board with its port, log and clock; one thread, runs until SIGTERM.
+
+    Started with a pipe as its standard input, it also ends when that pipe does, a few
+    seconds later: whoever started it was killed, and what that did is in the log by then.
+    """
 
     def __init__(self, board: BoardModel, port: Port, log: Path) -> None:
         self._log_fd = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
@@ -76,6 +83,7 @@ class BoardProgram:
         self._pending: list[Pending] = []
         self._is_plugged = False
         self._is_ending = False
+        self._owner = [0] if stat.S_ISFIFO(os.fstat(0).st_mode) else []  # its end: nobody needs this board
         self._does = {
             "contact": self._move,
             "reply": self._reply,
@@ -83,6 +91,7 @@ class BoardProgram:
             "press": lambda one: self._take(self._board.press(one.closed, time.monotonic_ns())),
             "unplug": self._unplug,
             "plug": self._plug,
+            "end": self._end,
         }
 
     def run(self, wake_fd: int) -> None:
@@ -109,12 +118,15 @@ class BoardProgram:
         fds = self._port.fds()
         due_ns = self._pending[0].at_ns if self._pending else None
         wait_s = None if due_ns is None else max(0, due_ns - time.monotonic_ns()) / 1e9
-        ready, _, _ = select.select([wake_fd, *fds], [], [], wait_s)
+        ready, _, _ = select.select([wake_fd, *self._owner, *fds], [], [], wait_s)
         for fd in fds:
             if fd in ready:
                 self._hear(fd)
         if wake_fd in ready:
             self._obey_signals(os.read(wake_fd, 64))
+        if 0 in ready and not os.read(0, 4096):
+            self._owner = []
+            self._later(Pending(time.monotonic_ns() + ORPHAN_NS, "end"))
         self._do_due()
 
     def _hear(self, fd: int) -> None:
@@ -122,6 +134,9 @@ class BoardProgram:
         if data:
             self._note("bytes", now_ns, hex=data.hex(" "))
             self._take(self._board.hear(data, now_ns))
+
+    def _end(self, _: Pending) -> None:
+        self._is_ending = True
 
     def _take(self, found: list[Pending]) -> None:
         for one in found:

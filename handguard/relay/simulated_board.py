@@ -42,7 +42,7 @@ class SimulatedBoard:
         self._program = subprocess.Popen(
             [*program, kind, *self._options(faults or BoardFaults())],
             cwd=_ROOT,
-            stdin=subprocess.DEVNULL,
+            stdin=subprocess.PIPE,  # its end tells the board that we are gone, however we went
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,

@@ -30,7 +30,10 @@ SQUARE = [[0, 0], [10, 0], [10, 10]]
     [
         ({"relais": {}}, ["relais", "relay"]),
         ({"interlock": {"free_frames": "many"}}, ["interlock.free_frames", "many"]),
-        ({"zones": [{"name": "a", "role": "stop", "polygon": SQUARE[:2]}]}, ["zones[0].polygon", "3"]),
+        (
+            {"zones": [{"name": "a", "role": "stop", "polygon": SQUARE[:2]}]},
+            ["zones[0].polygon", "at least three corners"],
+        ),
         (
             {"zones": [{"name": "a", "role": "stop", "polygon": [[0, 0], [900, 0], [900, 90]]}]},
             ["320x240", "900"],

@@ -8,7 +8,10 @@ kind's own file.
 from __future__ import annotations
 
 import os
+import signal
 import statistics
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import suppress
@@ -382,3 +385,23 @@ def test_a_board_that_stops_answering_is_dropped_while_it_runs(case, linked):
     board.unplug()
     assert permits.until(lambda: "relay-write" in link.report().faults, Output.ON)
     assert link.report().output is Output.OFF
+
+
+def test_a_board_ends_soon_after_whoever_started_it_was_killed(tmp_path):
+    starter = subprocess.run(
+        [
+            sys.executable,
+            "-c",
+            "import os, pathlib, signal\n"
+            "from handguard.relay.simulated_board import SimulatedBoard\n"
+            f"SimulatedBoard(pathlib.Path({str(tmp_path / 'link')!r}), pathlib.Path({str(tmp_path / 'log')!r}))\n"
+            "os.kill(os.getpid(), signal.SIGKILL)",
+        ],
+        check=False,
+    )
+    assert starter.returncode == -signal.SIGKILL
+    give_up = time.monotonic() + 60
+    while '"end"' not in (tmp_path / "log").read_text() and time.monotonic() < give_up:
+        time.sleep(0.1)
+    assert '"end"' in (tmp_path / "log").read_text()
+    assert not (tmp_path / "link").exists()
