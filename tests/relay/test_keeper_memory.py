@@ -14,11 +14,16 @@ from handguard.relay.keeper_state import (
     Action,
     BoardFailed,
     BoardOpened,
+    ContactRead,
     Input,
     KeeperLimits,
     KeeperState,
     PermitRead,
+    PermitUnreadable,
+    PipeClosed,
+    Terminated,
     Woke,
+    Written,
     report_of,
 )
 from handguard.relay.wire import Fault, Trait, WirePermit, WireReport
@@ -200,3 +205,176 @@ def test_an_opened_board_brings_its_ways_along_and_hears_off():
 
 def test_time_alone_changes_nothing_before_something_is_due():
     assert step(READY, Woke(), NOW_NS, LIMITS) == (READY, ())
+
+
+# The contact -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("state", "is_heard"),
+    [
+        (READY, True),
+        (RUNNING, True),
+        (replace(READY, min_interval_ns=1), True),
+        (replace(RUNNING, min_interval_ns=1), False),
+    ],
+    ids=["off", "on", "resting-off", "resting-on"],
+)
+def test_only_while_on_a_board_that_rests_is_not_believed_about_its_contact(state: KeeperState, is_heard: bool):
+    fresh = replace(state, contactor_open=None, unanswered=2, standing=Fault.NONE)
+    heard = after(fresh, ContactRead(state.output is OFF))
+    assert (heard.contactor_open is not None, heard.answered, heard.unanswered == 0) == (is_heard,) * 3
+
+
+def test_a_contact_may_take_exactly_its_time_to_follow():
+    limit_ns = LIMITS.feedback_ns
+    assert after(replace(READY, changed_ns=NOW_NS - limit_ns), ContactRead(False)).faults == Fault.NONE
+    late = after(replace(READY, changed_ns=NOW_NS - limit_ns - 1), ContactRead(False))
+    assert (late.standing, late.held, late.armed) == (Fault.RELAY_DISOBEYS, Fault.RELAY_DISOBEYS, False)
+    assert late.contactor_open is False
+
+
+def test_an_obedient_answer_ends_both_complaints_about_the_board():
+    state = after(replace(READY, standing=Fault.RELAY_DISOBEYS | Fault.RELAY_SILENT), ContactRead(True))
+    assert state.standing == Fault.NONE
+
+
+def test_a_disobedient_answer_ends_the_silence_only():
+    state = after(replace(READY, standing=Fault.RELAY_DISOBEYS | Fault.RELAY_SILENT), ContactRead(False))
+    assert state.standing == Fault.RELAY_DISOBEYS
+
+
+# The end -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("end", [PipeClosed(), Terminated()])
+def test_the_first_end_counts_and_off_is_said_once_more(end: Input):
+    state, actions = step(READY, end, NOW_NS, LIMITS)
+    assert (state.closing_ns, state.armed, state.off_writes) == (NOW_NS, False, 1)
+    assert actions[0] is Action.WRITE_OFF
+    again = after(state, Terminated(), NOW_NS + 5)
+    assert (again.closing_ns, again.held) == (NOW_NS, state.held)
+
+
+def test_a_closing_keeper_hears_no_permit():
+    closing = replace(READY, closing_ns=NOW_NS)
+    assert permitted(closing) == replace(closing)
+
+
+@pytest.mark.parametrize(
+    ("off_writes", "closing_ns", "leaves"),
+    [
+        (2, NOW_NS - 5000 * MS + 1, False),
+        (2, NOW_NS - 5000 * MS, True),
+        (3, NOW_NS, True),
+        (9, None, False),
+    ],
+)
+def test_a_keeper_leaves_after_its_last_off_or_after_five_seconds(
+    off_writes: int, closing_ns: int | None, leaves: bool
+):
+    state = replace(READY, off_writes=off_writes, closing_ns=closing_ns)
+    assert (Action.EXIT in step(state, Woke(), NOW_NS, LIMITS)[1]) is leaves
+
+
+# What is said ------------------------------------------------------------------------------
+
+
+def said_at(state: KeeperState, now_ns: int = NOW_NS) -> tuple[Action, ...]:
+    return step(state, Woke(), now_ns, LIMITS)[1]
+
+
+def test_off_is_said_when_it_is_due_and_not_before():
+    assert Action.WRITE_OFF not in said_at(READY, READY.off_due_ns - 1)
+    assert Action.WRITE_OFF in said_at(READY, READY.off_due_ns)
+
+
+@pytest.mark.parametrize(("writes", "pause_ms"), [(0, 100), (1, 100), (2, 1000), (3, 1000)])
+def test_two_repeats_follow_quickly_and_reminders_slowly(writes: int, pause_ms: int):
+    state = after(replace(READY, off_writes=writes, off_due_ns=NOW_NS), Woke())
+    assert (state.off_writes, state.off_due_ns) == (writes + 1, NOW_NS + pause_ms * MS)
+    assert (state.told, state.spoke_ns) == (OFF, NOW_NS)
+
+
+def test_on_is_said_once_and_its_time_is_kept():
+    state, actions = step(replace(RUNNING, told=OFF), Woke(), NOW_NS, LIMITS)
+    assert actions[0] is Action.WRITE_ON
+    assert (state.told, state.spoke_ns, state.told_on_ns) == (ON, NOW_NS, NOW_NS)
+    assert said_at(RUNNING) == ()
+
+
+def test_a_lost_port_is_opened_when_it_is_time_and_only_once_until_answered():
+    lost = replace(READY, is_open=False, standing=Fault.RELAY_PORT, retry_ns=NOW_NS)
+    assert Action.OPEN not in said_at(lost, NOW_NS - 1)
+    assert Action.OPEN in said_at(lost)
+    assert after(lost, Woke()).retry_ns == NEVER_NS
+
+
+ASKABLE = replace(READY, readback=True, ask_due_ns=NOW_NS)
+
+
+@pytest.mark.parametrize(
+    ("state", "is_asked"),
+    [
+        (ASKABLE, True),
+        (replace(ASKABLE, readback=False), False),
+        (replace(ASKABLE, ask_due_ns=NOW_NS + 1), False),
+        (replace(ASKABLE, off_writes=2), False),
+        (replace(ASKABLE, unanswered=3), False),
+        (replace(ASKABLE, unanswered=2), True),
+        (replace(ASKABLE, min_interval_ns=5 * MS, spoke_ns=NOW_NS - 5 * MS), True),
+        (replace(ASKABLE, min_interval_ns=5 * MS, spoke_ns=NOW_NS - 5 * MS + 1), False),
+        (replace(ASKABLE, min_interval_ns=5 * MS, off_due_ns=NOW_NS + 5 * MS), True),
+        (replace(ASKABLE, min_interval_ns=5 * MS, off_due_ns=NOW_NS + 5 * MS - 1), False),
+        (replace(RUNNING, readback=True, ask_due_ns=NOW_NS), True),
+        (replace(RUNNING, readback=True, ask_due_ns=NOW_NS, min_interval_ns=5 * MS), False),
+    ],
+)
+def test_a_board_is_asked_only_when_no_word_has_to_wait_for_it(state: KeeperState, is_asked: bool):
+    asked, actions = step(state, Woke(), NOW_NS, LIMITS)
+    assert (Action.ASK in actions) is is_asked
+    if is_asked:
+        pause_ns = 1000 * MS if state.min_interval_ns else 50 * MS
+        assert (asked.spoke_ns, asked.ask_due_ns) == (NOW_NS, NOW_NS + pause_ns)
+        assert asked.unanswered == state.unanswered + 1
+
+
+def test_a_beat_looks_reports_and_sets_the_next():
+    assert said_at(READY, READY.beat_due_ns - 1) == ()
+    state, actions = step(READY, Woke(), READY.beat_due_ns, LIMITS)
+    assert actions == (Action.LOOK, Action.REPORT)
+    assert state.beat_due_ns == READY.beat_due_ns + 50 * MS
+    lost = replace(READY, is_open=False, standing=Fault.RELAY_PORT, retry_ns=NEVER_NS)
+    assert said_at(lost, READY.beat_due_ns) == (Action.REPORT,)
+
+
+@pytest.mark.parametrize("seen", [ContactRead(False), Written(), PermitUnreadable()])
+def test_news_is_reported_at_once(seen: Input):
+    assert Action.REPORT in step(READY, seen, NOW_NS, LIMITS)[1]
+
+
+def test_each_kind_of_news_is_news():
+    off = PermitRead(replace(PERMIT, command=OFF))
+    assert step(READY, off, NOW_NS, LIMITS)[1] == (Action.REPORT,)  # its number
+    assert step(RUNNING, off, NOW_NS, LIMITS)[1] == (Action.WRITE_OFF, Action.REPORT)
+    late = replace(RUNNING, expires_ns=NOW_NS - 1)
+    assert said_at(late) == (Action.WRITE_OFF, Action.REPORT)
+
+
+def test_a_failed_board_is_closed_before_anything_else():
+    actions = step(RUNNING, BoardFailed(Fault.RELAY_WRITE), NOW_NS, LIMITS)[1]
+    assert actions == (Action.CLOSE, Action.OPEN, Action.REPORT)
+
+
+@pytest.mark.parametrize(("since_ms", "is_told_again"), [(400, True), (399.999, False)])
+def test_a_board_with_a_time_limit_is_told_on_again_by_a_new_permit(since_ms: float, is_told_again: bool):
+    renewed = replace(RUNNING, renew_ns=400 * MS, told_on_ns=NOW_NS - round(since_ms * MS))
+    assert (Action.WRITE_ON in step(renewed, PermitRead(PERMIT), NOW_NS, LIMITS)[1]) is is_told_again
+    assert Action.WRITE_ON not in said_at(renewed)
+
+
+def test_a_resting_board_is_switched_on_by_a_later_permit():
+    resting = replace(READY, min_interval_ns=5 * MS, spoke_ns=NOW_NS - 5 * MS + 1)
+    waiting = permitted(resting)
+    assert (waiting.output, waiting.expires_ns) == (OFF, PERMIT.judged_ns + LIMITS.deadline_ns)
+    assert permitted(replace(resting, spoke_ns=NOW_NS - 5 * MS)).output is ON
