@@ -19,7 +19,6 @@ from handguard.capture.mailbox import Mailbox
 from handguard.desk.feed import FeedWriter
 from handguard.desk.snapshot import Chronicle
 from handguard.evidence.summary import Summary
-from handguard.evidence.writer import EvidenceWriter
 from handguard.pipeline import Memory, Rules, Senses, advance
 from handguard.ports import Detector, EventSink, PermitLine, ResetInput
 from handguard.relay.operator import SimulatedOperator
@@ -39,9 +38,8 @@ class Parts:
     rules: Rules
     relay: PermitLine
     reset: ResetInput
-    evidence: EvidenceWriter
     feed: FeedWriter
-    sinks: tuple[EventSink, ...] = ()  # whoever else must hear of every tick
+    sinks: tuple[EventSink, ...]  # evidence, lamp: whoever must hear of every tick
     shows_picture: bool = False  # somebody looks at the picture, so it is fed too
 
 
@@ -123,13 +121,13 @@ class Monitor:
         self, decision: Decision, permit: Permit, report: KeeperReport, frame: Frame | None
     ) -> None:
         parts = self._parts
-        parts.evidence.record(decision, permit, report)
         self._summary.add(decision, permit, report)
         for sink in parts.sinks:
             sink.record(decision, permit, report)
         if isinstance(parts.reset, SimulatedOperator):
             parts.reset.look(decision.state, decision.times.judged_ns)
-        snapshot = self._chronicle.snapshot(decision, report, parts.mailbox.dropped, parts.evidence.faults)
+        faults = frozenset().union(*(sink.faults for sink in parts.sinks))
+        snapshot = self._chronicle.snapshot(decision, report, parts.mailbox.dropped, faults)
         image = frame.image if frame is not None and parts.shows_picture else None
         if image is not None or decision.events or not parts.shows_picture:  # a trip without a picture too
             parts.feed.publish(snapshot, image)

@@ -71,7 +71,11 @@ class ResetInput(Protocol):
 
 
 class EventSink(Protocol):
-    """Where decisions go to be remembered. Must return at once and never raise."""
+    """Where decisions go to be remembered or shown. Must return at once and never raise."""
+
+    @property
+    def faults(self) -> frozenset[str]:
+        """What is wrong with it now: shown to people, and never a reason to stop the machine."""
 
     def record(self, decision: Decision, permit: Permit, report: KeeperReport | None = None) -> None:
         """Queue one decision, the permit it produced, and what the keeper had said by then."""

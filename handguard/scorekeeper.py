@@ -21,6 +21,8 @@ GRACE_NS = 100_000_000  # a zone may still be judged this long after the hand ha
 class Scorekeeper:
     """An `EventSink` that notes which zones were intruded when, and asks the scene afterwards."""
 
+    faults: frozenset[str] = frozenset()
+
     def __init__(self, scene: SimulatedScene, zones: Sequence[Zone]) -> None:
         self._scene, self._zones = scene, tuple(zones)
         self._seen: list[tuple[int, frozenset[str]]] = []  # capture time, intruded zones

@@ -46,6 +46,7 @@ from handguard.relay.link import KeeperLink
 from handguard.relay.operator import SimulatedOperator
 from handguard.relay.simulated_board import SimulatedBoard
 from handguard.relay.unconnected import NoButton, Unconnected
+from handguard.relay.warning_lamp import WarningLamp
 from handguard.scorekeeper import Scorekeeper
 from handguard.types import PictureFormat, Zone
 
@@ -109,11 +110,10 @@ class _Run:
         camera = CameraThread(self.source, self.mailbox, reopen=_reopening(settings))
         self.summary = Summary()
         self.score = Scorekeeper(self.source, zones) if isinstance(self.source, SimulatedScene) else None
-        sinks = (self.score,) if self.score else ()
+        lamp = _lamp(settings, self.board, stack)
+        sinks = tuple(sink for sink in (evidence, lamp, self.score) if sink is not None)
         shows_picture = options.window or settings.evidence.clips.enabled
-        parts = Parts(
-            camera, self.mailbox, detector, rules, self.relay, reset, evidence, feed, sinks, shows_picture
-        )
+        parts = Parts(camera, self.mailbox, detector, rules, self.relay, reset, feed, sinks, shows_picture)
         self.monitor = Monitor(parts, self.summary)
         self.about = {"source": self.source.name, "detector": detector.description, "evidence": str(out)}
         self.told = [f"{name:<9} {value}" for name, value in self.about.items()]
@@ -193,6 +193,17 @@ def _relay(settings: Settings, board: SimulatedBoard | None, stack: ExitStack) -
     if settings.safety.profile == "strict" and not link.wait_for_readback():
         raise DeviceMissing(mismatch(f"relay.port: {settled.port}", ANSWERS, "silence"))
     return link
+
+
+def _lamp(settings: Settings, board: SimulatedBoard | None, stack: ExitStack) -> WarningLamp | None:
+    """The warning lamp, on a board that is not the keeper's. Raises `ConfigError` where it is."""
+    wanted = settings.warning.lamp
+    if wanted is None:
+        return None
+    own = BoardSettings(wanted.driver, wanted.port, wanted.channel, wanted.options)
+    lamp = WarningLamp(own, str(board.link) if board else str(settings.relay.port))
+    stack.callback(lamp.close)
+    return lamp
 
 
 def _board_settings(settings: Settings, board: SimulatedBoard | None) -> BoardSettings:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from handguard.config.problems import Key, Problem, shown
-from handguard.config.schema import RelaySettings, SecondBoard, Settings
+from handguard.config.schema import OwnBoard, RelaySettings, Settings
 
 # What gives a board a time limit of its own, and what takes its feedback away: an option, or (None) nothing can.
 # Drivers that do not stand here have none, or always have it. A test holds both to what the drivers say.
@@ -34,19 +34,19 @@ def refused_by_profile(settings: Settings) -> Iterator[Problem]:
             yield Problem(key, expected, shown(getattr(getattr(settings, str(block)), str(name))))
 
 
-def _boards(relay: RelaySettings) -> list[RelaySettings | SecondBoard]:
+def _boards(relay: RelaySettings) -> list[RelaySettings | OwnBoard]:
     """The real ones."""
     if relay.driver in ("simulated", "none"):
         return []
     return [relay, *([relay.second] if relay.second else [])]
 
 
-def _is_timed(board: RelaySettings | SecondBoard) -> bool:
+def _is_timed(board: RelaySettings | OwnBoard) -> bool:
     option = TIMED_BY.get(board.driver)
     return board.driver in TIMED_BY and (option is None or option in board.options)
 
 
-def _is_mute(board: RelaySettings | SecondBoard) -> bool:
+def _is_mute(board: RelaySettings | OwnBoard) -> bool:
     told = board.options
     return (
         (board.driver == "gpio" and "feedback_line" not in told)

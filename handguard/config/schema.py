@@ -188,8 +188,8 @@ BoardOption = Annotated[str, Field(max_length=200)] | int
 BoardOptions = dict[Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,39}$")], BoardOption]
 
 
-class SecondBoard(Block):
-    """A board of its own for the second channel: its contact is in series with the first one's."""
+class OwnBoard(Block):
+    """A board of its own: the second channel, in series with the first, or the warning lamp."""
 
     driver: Board
     port: Text
@@ -204,8 +204,7 @@ class RelaySettings(Block):
     port: Text | None = None  # /dev/serial/by-path/…, /dev/gpiochip0 or host:port; only for a real board
     channel: int = Field(1, ge=1, le=32)
     options: BoardOptions = {}  # of that kind of board: docs/relays.md
-    second: SecondBoard | None = None
-    warning_channel: int | None = Field(None, ge=1, le=16)
+    second: OwnBoard | None = None
     baud: Literal[1200, 2400, 4800, 9600, 19200, 38400, 57600, 115200] = 9600
     deadline_ms: Annotated[int, hard("relay.deadline_ms")] = 100  # this long without a fresh permit: OFF
     query: Literal["auto", "ff", "op5", "none"] = "auto"  # how the board is asked for its contact
@@ -219,8 +218,6 @@ class RelaySettings(Block):
         for key in ("port", "second"):
             if not is_real and getattr(self, key) is not None:
                 raise bad(f"no {key} with driver {self.driver}", key)
-        if self.warning_channel == self.channel:
-            raise bad(f"another channel than the machine's ({self.channel})", "warning_channel")
         return self
 
 
@@ -235,6 +232,7 @@ class WarningSettings(Block):
     """What a hand in a warning zone sets off; never the relay of the machine."""
 
     bell: bool = True
+    lamp: OwnBoard | None = None  # on while a zone is intruded; never on the machine's board
 
 
 class ClipSettings(Block):

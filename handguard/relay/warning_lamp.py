@@ -16,6 +16,7 @@ import time
 from handguard.errors import ConfigError, HandguardError, mismatch
 from handguard.relay.board import BoardSettings, Command, Relay
 from handguard.relay.boards import open_board
+from handguard.types import Decision, KeeperReport, Permit
 
 REOPEN_S = 1.0
 LAMP_FAULT = "lamp-port"
@@ -27,7 +28,7 @@ class WarningLamp:
     def __init__(self, board: BoardSettings, keeper_port: str) -> None:
         if os.path.realpath(board.port) == os.path.realpath(keeper_port):
             expected = "a board of its own, because a lamp command can delay a stop"
-            raise ConfigError(mismatch("warning_lamp.port", expected, f"the relay's port {board.port}"))
+            raise ConfigError(mismatch("warning.lamp.port", expected, f"the relay's port {board.port}"))
         self._settings = board
         self._wish = Command.OFF
         self._is_ending = False
@@ -43,6 +44,10 @@ class WarningLamp:
         if wish is not self._wish:
             self._wish = wish
             self._wake.set()
+
+    def record(self, decision: Decision, permit: Permit, report: KeeperReport | None = None) -> None:
+        """An `EventSink`: on while any zone is intruded."""
+        self.show(decision.warning)
 
     def close(self) -> None:
         """Dark, then release the port. Safe to call twice."""

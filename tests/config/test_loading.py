@@ -71,7 +71,7 @@ MISTAKES: dict[str, tuple[str | bytes, str]] = {
     ),
     "unknown key like no other": (
         GOOD + "warning: {xyz: 3}\n",
-        "10: warning.xyz: expected one of bell, found the unknown key xyz",
+        "10: warning.xyz: expected one of bell, lamp, found the unknown key xyz",
     ),
     "unknown key in a zone": (
         changed("role: stop", "role: stop\n    unit: px"),
@@ -167,10 +167,6 @@ MISTAKES: dict[str, tuple[str | bytes, str]] = {
     "port without a board": (
         after("driver: simulated", "port: /dev/ttyUSB0"),
         '10: relay.port: expected no port with driver simulated, found "/dev/ttyUSB0"',
-    ),
-    "lamp on the machine's contact": (
-        after("driver: simulated", "warning_channel: 1"),
-        "10: relay.warning_channel: expected another channel than the machine's (1), found 1",
     ),
     "loosened past the hard bound": (
         after("driver: simulated", "deadline_ms: 5000"),

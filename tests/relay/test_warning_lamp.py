@@ -10,6 +10,7 @@ from handguard.errors import ConfigError
 from handguard.relay import warning_lamp
 from handguard.relay.board import BoardSettings
 from handguard.relay.warning_lamp import WarningLamp
+from handguard.types import Decision, Output, Permit, StageTimes, State, ZoneRole, ZoneStatus
 
 
 @pytest.fixture
@@ -26,6 +27,16 @@ def test_the_lamp_follows_the_wish(board, lamp):
     assert board.wait_until(lambda b: not b.closed())
 
 
+def test_the_lamp_is_lit_while_a_zone_is_intruded(board, lamp):
+    intruded = ZoneStatus("belt", ZoneRole.WARNING, True, 0.8, 0.0)
+    free = ZoneStatus("belt", ZoneRole.WARNING, False)
+    for zone, is_lit in ((intruded, True), (free, False)):
+        times = StageTimes(1, 2, 3, 4)
+        decision = Decision(1, times, None, (zone,), State.RUN, Output.ON, "free")
+        lamp.record(decision, Permit(1, 1, 1, 4, Output.ON))
+        assert board.wait_until(lambda b, is_lit=is_lit: b.closed() is is_lit)
+
+
 def test_a_wish_never_waits_and_the_last_one_wins(board, lamp):
     began_s = time.monotonic()
     for number in range(1001):
@@ -38,7 +49,7 @@ def test_a_wish_never_waits_and_the_last_one_wins(board, lamp):
 def test_a_lamp_on_the_port_of_the_keeper_is_refused(tmp_path, board, settings):
     alias = tmp_path / "alias"
     alias.symlink_to(board.link)
-    with pytest.raises(ConfigError, match=r"warning_lamp.port: expected a board of its own"):
+    with pytest.raises(ConfigError, match=r"warning\.lamp\.port: expected a board of its own"):
         WarningLamp(BoardSettings("lcus", str(alias)), keeper_port=settings.port)
 
 
