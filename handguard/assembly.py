@@ -57,8 +57,13 @@ def rules_of(settings: Settings, picture: PictureFormat) -> Rules:
     return Rules(field, limits, trust)
 
 
-def detector_of(settings: Settings, zones: Sequence[Zone], picture: PictureFormat) -> HandDetector:
-    """The detector, warmed up, looking at the whole picture or at a crop round the zones."""
+def detector_of(
+    settings: Settings, zones: Sequence[Zone], picture: PictureFormat, threads: int | None = None
+) -> HandDetector:
+    """The detector, warmed up, looking at the whole picture or at a crop round the zones.
+
+    `threads` of None: as many as the back end likes, which is right where nothing else runs.
+    """
     wanted = settings.detector
     region = Region(0, 0, picture.width_px, picture.height_px)
     if wanted.region == "zones":
@@ -69,6 +74,7 @@ def detector_of(settings: Settings, zones: Sequence[Zone], picture: PictureForma
         backend=wanted.backend,
         precision=None if wanted.precision == "auto" else wanted.precision,
         min_score=wanted.min_score,
+        threads=threads,
     )
     return load_detector(choice, region)
 

@@ -8,6 +8,7 @@ the suspect, and its outcome says so.
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import threading
@@ -28,7 +29,7 @@ _LOG = "worker.log"
 
 def do_here(jobs: Sequence[Job], workers: int, on_frames: OnFrames) -> Iterator[Done]:
     """Every job with its outcome, as they end. Close the iterator to stop what runs."""
-    crew = _Crew(on_frames)
+    crew = _Crew(on_frames, threads=max(1, len(os.sched_getaffinity(0)) // workers))
     with ThreadPoolExecutor(workers, thread_name_prefix="audit") as pool:
         futures = [pool.submit(crew.done, job) for job in jobs]
         try:
@@ -42,8 +43,8 @@ def do_here(jobs: Sequence[Job], workers: int, on_frames: OnFrames) -> Iterator[
 class _Crew:
     """The running processes. Any thread."""
 
-    def __init__(self, on_frames: OnFrames) -> None:
-        self._on_frames = on_frames
+    def __init__(self, on_frames: OnFrames, threads: int) -> None:
+        self._on_frames, self._threads = on_frames, threads
         self._lock = threading.Lock()
         self._running: set[subprocess.Popen[str]] = set()
         self._stopped = False
@@ -80,8 +81,9 @@ class _Crew:
     def _started(self, log: int) -> subprocess.Popen[str]:
         with self._lock:
             process = subprocess.Popen(
-                _COMMAND, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, text=True, cwd=_ROOT
-            )
+                [*_COMMAND, str(self._threads)],
+                stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, text=True, cwd=_ROOT,
+            )  # fmt: skip
             self._running.add(process)
             if self._stopped:
                 process.kill()

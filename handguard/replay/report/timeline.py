@@ -80,7 +80,8 @@ def truth_lane(lines: Sequence[DecisionLine], approaches: Sequence[Approach]) ->
 
 def score_lane(lines: Sequence[DecisionLine]) -> Lane:
     """How sure the network was of its surest hand."""
-    best = [(line.t_ms, max((hand.score for hand in line.hands or ()), default=0.0)) for line in lines]
+    judged = [line for line in lines if line.hands is not None] or list(lines)
+    best = [(line.t_ms, max((hand.score for hand in line.hands or ()), default=0.0)) for line in judged]
     step = max(1, len(best) // _CURVE_POINTS)
     thinned = tuple(max(best[i : i + step], key=lambda point: point[1]) for i in range(0, len(best), step))
     return Lane("surest hand", (), thinned)
