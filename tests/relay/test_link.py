@@ -161,9 +161,9 @@ def test_a_busy_board_that_misses_the_stop_gets_it_again(make_board):
     monitor = Monitor(link)
     monitor.send(OFF)
     assert monitor.until(board.on_bytes_ns, ON)
-    assert not board.events("deaf")
+    missed = len(board.events("deaf"))  # a stalled machine may have pushed two early OFFs together
     monitor.send(OFF)
-    assert board.wait_until(lambda b: b.events("deaf"))
+    assert board.wait_until(lambda b: len(b.events("deaf")) > missed)
     assert board.wait_until(lambda b: b.contact_changes() and not b.closed())
     link.close()
 
