@@ -168,7 +168,7 @@ def test_a_permit_is_in_time_until_exactly_its_limits(late: dict[str, int], is_l
 
 def test_an_off_permit_arms_and_may_start_frame_numbers_anew_but_not_time():
     off = replace(PERMIT, command=OFF, frame_seq=3, captured_ns=READY.captured_ns - 5)
-    state = after(replace(RUNNING, held=Fault.PERMIT_LATE, armed=False), PermitRead(off))
+    state = after(replace(RUNNING, held=Fault.PERMIT_LATE, armed=False, unanswered=2), PermitRead(off))
     assert (state.output, state.armed, state.held) == (OFF, True, Fault.NONE)
     assert (state.frame_seq, state.captured_ns) == (3, READY.captured_ns)
     assert (state.changed_ns, state.contactor_open, state.unanswered) == (NOW_NS, None, 0)
@@ -193,6 +193,7 @@ def test_a_lost_board_takes_all_that_was_known_of_its_contact_along():
     assert (state.is_open, state.told, state.contactor_open) == (False, None, None)
     assert state.standing == Fault.RELAY_PORT
     assert state.held == Fault.RELAY_WRITE | Fault.RELAY_PORT
+    assert after(READY, BoardFailed(Fault.RELAY_PORT)).contactor_open is None
 
 
 def test_an_opened_board_brings_its_ways_along_and_hears_off():
@@ -322,6 +323,7 @@ ASKABLE = replace(READY, readback=True, ask_due_ns=NOW_NS)
         (replace(ASKABLE, off_writes=2), False),
         (replace(ASKABLE, unanswered=3), False),
         (replace(ASKABLE, unanswered=2), True),
+        (replace(ASKABLE, unanswered=3, answered=True), True),  # so that it can make good
         (replace(ASKABLE, min_interval_ns=5 * MS, spoke_ns=NOW_NS - 5 * MS), True),
         (replace(ASKABLE, min_interval_ns=5 * MS, spoke_ns=NOW_NS - 5 * MS + 1), False),
         (replace(ASKABLE, min_interval_ns=5 * MS, off_due_ns=NOW_NS + 5 * MS), True),
@@ -334,6 +336,7 @@ def test_a_board_is_asked_only_when_no_word_has_to_wait_for_it(state: KeeperStat
     asked, actions = step(state, Woke(), NOW_NS, LIMITS)
     assert (Action.ASK in actions) is is_asked
     if is_asked:
+        assert actions[:2] == (Action.LOOK, Action.ASK)  # the answer before is heard first
         pause_ns = 1000 * MS if state.min_interval_ns else 50 * MS
         assert (asked.spoke_ns, asked.ask_due_ns) == (NOW_NS, NOW_NS + pause_ns)
         assert asked.unanswered == state.unanswered + 1
