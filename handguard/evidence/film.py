@@ -52,32 +52,52 @@ def write_stills(path: Path, jpegs: Iterable[tuple[int, bytes]], size_px: tuple[
             container.mux(packet)
 
 
-def write_drawn(path: Path, pictures: Iterable[tuple[int, Picture]]) -> None:
-    """An MP4 of `(pts, (H, W, 3) BGR)`, encoded by one thread. Appears whole. Raises `OSError`.
+class DrawnFilm:
+    """An MP4 in the making, for people's players. One thread."""
 
-    Of nothing, there is no film: raises `ValueError`.
-    """
-    with _mp4(path) as container:
-        stream = None
-        for pts, image in pictures:
-            stream = stream or _encoder(container, image)
-            frame = av.VideoFrame.from_ndarray(_even_sided(image), format="bgr24")
-            frame.pts, frame.time_base = pts, TIME_BASE
-            container.mux(stream.encode(frame))
-        if stream is None:
+    def __init__(self, container: av.container.OutputContainer, threads: int) -> None:
+        self._container, self._threads = container, threads
+        self._stream: av.VideoStream | None = None
+
+    def add(self, pts: int, image: Picture) -> None:
+        """Encode one picture (H, W, 3) BGR; all of one size. Raises `OSError`."""
+        self._stream = self._stream or self._encoder(image)
+        frame = av.VideoFrame.from_ndarray(_even_sided(image), format="bgr24")
+        frame.pts, frame.time_base = pts, TIME_BASE
+        self._container.mux(self._stream.encode(frame))
+
+    def finish(self) -> None:
+        """Encode what the encoder still holds. Of nothing, there is no film: raises `ValueError`."""
+        if self._stream is None:
             raise ValueError("a film needs a picture")
-        container.mux(stream.encode(None))
+        self._container.mux(self._stream.encode(None))
+
+    def _encoder(self, image: Picture) -> av.VideoStream:
+        codec = next(name for name in _CODECS if name in av.codecs_available)
+        added = self._container.add_stream(codec, rate=_NOMINAL, options=_CODECS[codec])
+        stream = cast(av.VideoStream, added)
+        height_px, width_px = image.shape[:2]
+        stream.width, stream.height = width_px + width_px % 2, height_px + height_px % 2
+        stream.pix_fmt = "yuv420p"
+        stream.codec_context.time_base = TIME_BASE
+        stream.codec_context.thread_count = self._threads
+        return stream
 
 
-def _encoder(container: av.container.OutputContainer, image: Picture) -> av.VideoStream:
-    codec = next(name for name in _CODECS if name in av.codecs_available)
-    stream = cast(av.VideoStream, container.add_stream(codec, rate=_NOMINAL, options=_CODECS[codec]))
-    height_px, width_px = image.shape[:2]
-    stream.width, stream.height = width_px + width_px % 2, height_px + height_px % 2
-    stream.pix_fmt = "yuv420p"
-    stream.codec_context.time_base = TIME_BASE
-    stream.codec_context.thread_count = 1
-    return stream
+@contextmanager
+def drawn_film(path: Path, threads: int = 1) -> Iterator[DrawnFilm]:
+    """A film that appears, whole, when the block ends well; 0 threads take every core. Raises `OSError`."""
+    with _mp4(path) as container:
+        film = DrawnFilm(container, threads)
+        yield film
+        film.finish()
+
+
+def write_drawn(path: Path, pictures: Iterable[tuple[int, Picture]]) -> None:
+    """A film of `(pts, (H, W, 3) BGR)`. Raises `OSError`; `ValueError` of nothing."""
+    with drawn_film(path) as film:
+        for pts, image in pictures:
+            film.add(pts, image)
 
 
 @contextmanager

@@ -184,7 +184,7 @@ class _Run:
 
     def _judged(self, lines: DecisionFile, annotate: bool) -> Summary:
         operator = SimulatedOperator(self.settings.reset.after_free_s)
-        film = annotated_video(self.out / ANNOTATED, self.source.format, self.rules.zones.zones)
+        film = annotated_video(self.out / ANNOTATED, self.rules.zones.zones)
         with film if annotate else nullcontext() as picture_sink:
             sinks: list[Sink] = [lines, *([picture_sink] if picture_sink else []), self.watch]
             return replay(self.source, self.detector, self.rules, operator, sinks)
