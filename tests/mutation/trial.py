@@ -43,6 +43,10 @@ class _Wrong(importlib.abc.MetaPathFinder, importlib.abc.Loader):
             return None
         return importlib.util.spec_from_file_location(fullname, self._path, loader=self)
 
+    def get_code(self, fullname: str) -> CodeType:
+        """For `runpy`, which runs a module as a program."""
+        return self._code
+
     def exec_module(self, module: ModuleType) -> None:
         exec(self._code, module.__dict__)
 
