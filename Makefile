@@ -1,6 +1,7 @@
 # Two commands matter: `make demo` and `make test`. Both set the machine up first.
 PYTHON_FILES := handguard tests benchmarks run_monitor.py .ci
 BIN := .venv/bin
+JOBS ?= 2
 
 .DEFAULT_GOAL := help
 .PHONY: help venv tools numbers demo lint types unit test mutation clean
@@ -27,7 +28,7 @@ numbers: venv ## judge the recordings in FOOTAGE=folder and rewrite the README's
 	$(BIN)/python benchmarks/footage.py $(FOOTAGE)
 
 unit: tools ## the tests, with complete coverage of the safety core
-	$(BIN)/pytest --cov --cov-report=json:.cache/coverage.json --cov-report=
+	$(BIN)/pytest --numprocesses $(JOBS) --dist loadfile --cov --cov-report=json:.cache/coverage.json --cov-report=
 	$(BIN)/python .ci/coverage_gate.py .cache/coverage.json
 
 mutation: tools ## make the safety core wrong in every small way; rewrites docs/mutation.md
