@@ -128,6 +128,6 @@ def test_the_time_to_draw_a_frame_is_reported(record_property: pytest.RecordProp
         source.read()
         spent_ms.append((time.perf_counter_ns() - begun_ns) / 1e6)
     p50, p99 = np.percentile(spent_ms, (50, 99))
-    record_property("render_ms", {"p50": round(p50, 2), "p99": round(p99, 2)})
+    record_property("render_ms", {"p50": round(float(p50), 2), "p99": round(float(p99), 2)})
     print(f"1280x720: p50 {p50:.2f} ms, p99 {p99:.2f} ms a frame")
     assert len(spent_ms) == 150
