@@ -104,5 +104,5 @@ def text(results: list[Result], explained: dict[str, str]) -> str:
         lines += [f"### `{result.file}`", ""] if result.survivors else []
         for survivor in result.survivors:
             why = explained.get(survivor.key, "**Not explained yet.**")
-            lines += [f"- `{survivor.scope}`: `{survivor.before}` → `{survivor.after}`  ", f"  {why}", ""]
+            lines += [f"- `{survivor.scope or 'the module'}`: `{survivor.before}` → `{survivor.after}`  ", f"  {why}", ""]
     return "\n".join(lines).rstrip() + "\n"
