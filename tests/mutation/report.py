@@ -104,5 +104,6 @@ def text(results: list[Result], explained: dict[str, str]) -> str:
         lines += [f"### `{result.file}`", ""] if result.survivors else []
         for survivor in result.survivors:
             why = explained.get(survivor.key, "**Not explained yet.**")
-            lines += [f"- `{survivor.scope or 'the module'}`: `{survivor.before}` → `{survivor.after}`  ", f"  {why}", ""]
+            where = survivor.scope or "the module"
+            lines += [f"- `{where}`: `{survivor.before}` → `{survivor.after}`  ", f"  {why}", ""]
     return "\n".join(lines).rstrip() + "\n"
