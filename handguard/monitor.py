@@ -19,7 +19,7 @@ from handguard.capture.mailbox import Mailbox
 from handguard.desk.feed import FeedWriter
 from handguard.desk.snapshot import Chronicle
 from handguard.evidence.summary import Summary
-from handguard.pipeline import Memory, Rules, Senses, advance
+from handguard.pipeline import Memory, Rules, Senses, advance, permit_of
 from handguard.ports import Detector, EventSink, PermitLine, ResetInput
 from handguard.relay.operator import SimulatedOperator
 from handguard.types import Decision, Frame, KeeperReport, Output, Permit
@@ -86,7 +86,8 @@ class Monitor:
         self._memory, decision = advance(
             self._memory, senses, self._parts.detector, self._clock, self._parts.rules
         )
-        permit = self._permit(decision)
+        self._permit_seq += 1
+        permit = permit_of(self._memory, decision, self._permit_seq)
         if decision.detections is not None or decision.output is Output.OFF:
             self._parts.relay.send(permit)
         self._remember(decision, permit, report, frame)
@@ -104,18 +105,10 @@ class Monitor:
             faults=report.faults - RECOVERABLE,
         )
 
-    def _permit(self, decision: Decision) -> Permit:
-        self._permit_seq += 1
-        times = decision.times
-        return Permit(
-            self._permit_seq, decision.frame_seq, times.captured_ns, times.judged_ns, decision.output
-        )
-
     def _say_off(self) -> None:
         """The last word to the relay, whatever ended the loop."""
-        now_ns = self._clock.now_ns()
         self._permit_seq += 1
-        self._parts.relay.send(Permit(self._permit_seq, -1, now_ns, now_ns, Output.OFF))
+        self._parts.relay.send(Permit(self._permit_seq, -1, 0, self._clock.now_ns(), Output.OFF))
 
     def _remember(
         self, decision: Decision, permit: Permit, report: KeeperReport, frame: Frame | None

@@ -23,6 +23,7 @@ from handguard.types import (
     Event,
     Frame,
     Output,
+    Permit,
     Sensed,
     StageTimes,
     StateChanged,
@@ -101,6 +102,14 @@ def advance(
     stepped = interlock.step(memory.interlock, observation, rules.interlock)
     after = replace(seen, interlock=stepped)
     return after, _decision(memory, after, senses, sight, observation)
+
+
+def permit_of(memory: Memory, decision: Decision, seq: int) -> Permit:
+    """What the relay keeper is told after `advance`: it names the newest judged frame, so that only a newer
+    one can renew it. Before the first judged frame, frame -1 captured at 0."""
+    seen = memory.seen
+    frame_seq, captured_ns = (-1, 0) if seen is None else (seen.frame_seq, seen.captured_ns)
+    return Permit(seq, frame_seq, captured_ns, decision.times.judged_ns, decision.output)
 
 
 def _see(memory: Memory, frame: Frame | None, detector: Detector, clock: Clock, rules: Rules) -> _Sight:

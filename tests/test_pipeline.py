@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from handguard.pipeline import REPEATED, UNRELATED, WRONG_SIZE, Memory, Rules, Senses, advance
+from handguard.pipeline import REPEATED, UNRELATED, WRONG_SIZE, Memory, Rules, Senses, advance, permit_of
 from handguard.safety import camera_trust, interlock
 from handguard.safety.zones import ZoneField
 from handguard.types import (
@@ -487,3 +487,23 @@ def test_senses_that_are_not_told_are_none():
     senses = Senses(taken_ns=1, frame=None)
     assert (senses.reset_down, senses.contactor_open) == (False, None)
     assert (senses.impairments, senses.faults) == (frozenset(), frozenset())
+
+
+def test_a_permit_names_the_frame_it_was_made_from(line: Line):
+    decision = line.tick()
+    permit = permit_of(line.memory, decision, 7)
+    assert (permit.seq, permit.frame_seq, permit.captured_ns) == (7, line.seq, decision.times.captured_ns)
+    assert (permit.judged_ns, permit.output) == (decision.times.judged_ns, Output.ON)
+
+
+def test_a_permit_of_an_idle_tick_still_names_the_newest_judged_frame(line: Line):
+    newest = line.tick().times.captured_ns
+    permit = permit_of(line.memory, line.idle(), 8)
+    assert (permit.frame_seq, permit.captured_ns) == (line.seq, newest)
+    assert permit.judged_ns > newest
+
+
+def test_before_the_first_frame_a_permit_names_none_and_is_off():
+    line = Line()
+    permit = permit_of(line.memory, line.idle(), 0)
+    assert (permit.frame_seq, permit.captured_ns, permit.output) == (-1, 0, Output.OFF)

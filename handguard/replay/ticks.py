@@ -14,7 +14,7 @@ from collections.abc import Generator
 from contextlib import closing
 from dataclasses import dataclass
 
-from handguard.pipeline import Memory, Rules, Senses, advance
+from handguard.pipeline import Memory, Rules, Senses, advance, permit_of
 from handguard.ports import Clock, Detector, FrameSource
 from handguard.relay.operator import SimulatedOperator
 from handguard.replay.ahead import frames_ahead
@@ -81,10 +81,5 @@ class _Stand:
         )
         decision = self._course.step(senses)
         self._contactor.command(decision.output, self._clock.now_ns())
-        return Tick(frame, decision, self._permit(decision))
-
-    def _permit(self, decision: Decision) -> Permit:
-        seen = self._course.memory.seen
-        frame_seq, captured_ns = (-1, 0) if seen is None else (seen.frame_seq, seen.captured_ns)
         self._permits += 1
-        return Permit(self._permits - 1, frame_seq, captured_ns, decision.times.judged_ns, decision.output)
+        return Tick(frame, decision, permit_of(self._course.memory, decision, self._permits - 1))
