@@ -13,6 +13,7 @@ whichever way it was asked for, because there set-up should have installed the t
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import os
 import re
@@ -68,6 +69,23 @@ def footage() -> Path:
     if reason:
         pytest.skip(reason)
     return FOOTAGE
+
+
+@pytest.fixture
+def children() -> Callable[[int, str], list[int]]:
+    """`children(pid, having)`: the processes below `pid` whose command line has this text."""
+
+    def below(pid: int, having: str) -> list[int]:
+        found = []
+        for entry in Path("/proc").glob("[0-9]*"):
+            with contextlib.suppress(OSError):
+                parent = int((entry / "stat").read_text().rpartition(")")[2].split()[1])
+                command = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode()
+                if parent == pid and having in command:
+                    found.append(int(entry.name))
+        return found
+
+    return below
 
 
 def pytest_configure(config: pytest.Config) -> None:

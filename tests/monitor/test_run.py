@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import signal
 import subprocess
@@ -16,18 +15,6 @@ from handguard.evidence.verification import Verdict
 from handguard.evidence.verify import verify
 
 ROOT = Path(__file__).parents[2]
-
-
-def children(pid: int, having: str) -> list[int]:
-    """Processes below `pid` whose command line has this text."""
-    found = []
-    for entry in Path("/proc").glob("[0-9]*"):
-        with contextlib.suppress(OSError):
-            parent = int((entry / "stat").read_text().rpartition(")")[2].split()[1])
-            command = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode()
-            if parent == pid and having in command:
-                found.append(int(entry.name))
-    return found
 
 
 def test_a_free_field_and_a_reset_let_the_machine_run_and_a_stop_ends_it(start):
@@ -90,7 +77,7 @@ def test_a_stopped_monitor_drops_the_relay_at_the_deadline(start):
     os.kill(run.process.pid, signal.SIGCONT)
 
 
-def test_a_killed_keeper_ends_in_off_and_lockout(start):
+def test_a_killed_keeper_ends_in_off_and_lockout(start, children):
     run = start()
     run.wait(run.is_on)
     for keeper in children(run.process.pid, "relay.keeper"):
@@ -102,7 +89,7 @@ def test_a_killed_keeper_ends_in_off_and_lockout(start):
     assert run.summary()["states_visited"][-1] == "LOCKOUT"
 
 
-def test_a_stopped_or_killed_panel_changes_nothing(start):
+def test_a_stopped_or_killed_panel_changes_nothing(start, children):
     run = start()
     run.wait(run.is_on)
     (panel,) = children(run.process.pid, "desk.panel")

@@ -106,7 +106,7 @@ def test_another_setting_network_or_program_is_another_job(folder, settings, set
         assert finished(replace(job, identity=replace(job.identity, **{name: "0"}))) is None
 
 
-def test_a_worker_killed_in_the_middle_loses_no_recording(folder, settings, tmp_path) -> None:
+def test_a_worker_killed_in_the_middle_loses_no_recording(folder, settings, tmp_path, children) -> None:
     calm_video(folder / "c.mkv", frames=400)
     (folder / "audit.yaml").write_text(QUIET + "  c.mkv: {expects: trips == 0}\n")
     killed: list[int] = []
@@ -240,12 +240,6 @@ def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return probe.getsockname()[1]
-
-
-def children(pid: int, having: str) -> list[int]:
-    listed = subprocess.run(["ps", "-eo", "pid,ppid,args"], capture_output=True, text=True, check=True).stdout
-    rows = [line.split(None, 2) for line in listed.splitlines()[1:]]
-    return [int(one) for one, parent, args in rows if int(parent) == pid and having in args]
 
 
 def test_only_videos_are_recordings(folder) -> None:
