@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 events_app = typer.Typer(help="Look at recorded evidence.", no_args_is_help=True)
 
 KEY_NAME = "signing-key.pem"
+Who = Annotated[str, typer.Option(help="Without it, the user of this computer.")]
+MachineKey = Annotated[Path | None, typer.Option(help="The signing key of the machine.")]
 Runs = Annotated[
     Path, typer.Option("--runs", "-r", help="A folder of runs, or one run. The settings call it evidence.dir.")
 ]
@@ -131,9 +133,9 @@ def mark(
     name: EventName,
     verdict: Annotated[str, typer.Argument(help="nuisance, genuine or comment.")],
     why: Annotated[str, typer.Option(help="In a few words.")] = "",
-    who: Annotated[str, typer.Option(help="Without it, the user of this computer.")] = "",
+    who: Who = "",
     runs: Runs = Path("runs"),
-    key: Annotated[Path | None, typer.Option(help="The signing key of the machine.")] = None,
+    key: MachineKey = None,
 ) -> None:
     """Say what an event was. Signed, chained to its run, and never undone: the newest word counts."""
     if verdict not in ("nuisance", "genuine", "comment"):
@@ -145,9 +147,9 @@ def mark(
 def hold(
     name: EventName,
     why: Annotated[str, typer.Option(help="In a few words: an incident, a claim.")] = "",
-    who: Annotated[str, typer.Option(help="Without it, the user of this computer.")] = "",
+    who: Who = "",
     runs: Runs = Path("runs"),
-    key: Annotated[Path | None, typer.Option(help="The signing key of the machine.")] = None,
+    key: MachineKey = None,
 ) -> None:
     """Keep every film that shows this event, whatever the quota says."""
     _note(name, "hold", who, why, runs, key)
@@ -157,9 +159,9 @@ def hold(
 def release(
     name: EventName,
     why: Annotated[str, typer.Option(help="In a few words.")] = "",
-    who: Annotated[str, typer.Option(help="Without it, the user of this computer.")] = "",
+    who: Who = "",
     runs: Runs = Path("runs"),
-    key: Annotated[Path | None, typer.Option(help="The signing key of the machine.")] = None,
+    key: MachineKey = None,
 ) -> None:
     """Let the films of a held event go again, when their time comes."""
     _note(name, "release", who, why, runs, key)

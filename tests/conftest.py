@@ -18,6 +18,7 @@ import importlib.util
 import os
 import re
 import shutil
+import subprocess
 from collections.abc import Callable, Generator
 from pathlib import Path
 
@@ -86,6 +87,27 @@ def children() -> Callable[[int, str], list[int]]:
         return found
 
     return below
+
+
+@pytest.fixture
+def mounted_disk(tmp_path: Path) -> Generator[Callable[[str], Path], None, None]:
+    """`mounted_disk("1m")`: a real file system of that size; skipped without the right to mount one."""
+    mounted: list[Path] = []
+
+    def of_size(size: str) -> Path:
+        disk = tmp_path / "disk"
+        disk.mkdir()
+        mount = ["mount", "-t", "tmpfs", "-o", f"size={size}", "handguard-test", str(disk)]
+        try:
+            subprocess.run(mount, check=True, capture_output=True)
+        except (OSError, subprocess.CalledProcessError) as error:
+            pytest.skip(f"NOT SHOWN: a full disk needs the right to mount a tmpfs ({error})")
+        mounted.append(disk)
+        return disk
+
+    yield of_size
+    for disk in mounted:
+        subprocess.run(["umount", "-l", str(disk)], check=True)
 
 
 def pytest_configure(config: pytest.Config) -> None:
