@@ -23,7 +23,7 @@ PACKAGE = ROOT / "handguard"
 FLOORS: tuple[frozenset[str], ...] = tuple(
     frozenset(floor.split())
     for floor in (
-        "types errors",
+        "types errors atomic",
         "ports",
         "safety",
         "capture relay detection evidence config",
@@ -56,6 +56,7 @@ THRESHOLD = {
 THIRD_PARTY = {
     "types": {"numpy"},
     "errors": set(),
+    "atomic": set(),
     "ports": set(),
     "safety": {"numpy", "shapely"},
     "pipeline": {"numpy"},

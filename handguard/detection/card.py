@@ -14,6 +14,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from handguard.atomic import write_atomically
 from handguard.detection.scores import ScoreKind
 from handguard.errors import ModelError, mismatch
 
@@ -105,10 +106,8 @@ def read_card(files: ModelFiles) -> Card:
 
 
 def write_card(card: Card, path: Path) -> None:
-    """Write the card under a temporary name, then rename."""
-    temporary = path.with_suffix(".tmp")
-    temporary.write_text(json.dumps(asdict(card), indent=2) + "\n")
-    temporary.replace(path)
+    """Write the card, whole or not at all."""
+    write_atomically(path, (json.dumps(asdict(card), indent=2) + "\n").encode())
 
 
 def sha256_of(path: Path) -> str:

@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from handguard.atomic import write_atomically
 from handguard.detection.detector import HandDetector, Region
 from handguard.detection.loading import Choice, load_detector
 from handguard.errors import DatasetError, mismatch
@@ -36,9 +37,7 @@ def detect_pictures(
             {"file": str(path), "width_px": size[0], "height_px": size[1], "hands": _hands(detector, image)}
         )
         progress(done, len(paths))
-    temporary = out.with_name(out.name + ".tmp")
-    temporary.write_text(json.dumps({"model": description, "images": results}, indent=1) + "\n")
-    temporary.replace(out)
+    write_atomically(out, (json.dumps({"model": description, "images": results}, indent=1) + "\n").encode())
 
 
 def read_picture(path: Path) -> NDArray[np.uint8]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,6 +9,7 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
+from handguard.atomic import appearing_whole
 from handguard.detection.architectures import build
 from handguard.detection.card import Card, ModelFiles, sha256_of, write_card
 from handguard.detection.ssd import Ssd
@@ -34,12 +34,9 @@ def save_model(network: Ssd, card: Card, folder: Path) -> ModelFiles:
     """Write `NAME.safetensors` and `NAME.json`; the card's hash is filled in. Never half-written."""
     folder.mkdir(parents=True, exist_ok=True)
     files = ModelFiles(folder / f"{card.name}.safetensors", folder / f"{card.name}.json")
-    temporary = files.weights.with_suffix(".tmp")
-    save_file({name: value.contiguous() for name, value in network.state_dict().items()}, temporary)
-    with temporary.open("rb+") as file:
-        os.fsync(file.fileno())
-    temporary.chmod(0o644)  # safetensors writes for its owner alone
-    temporary.replace(files.weights)
+    with appearing_whole(files.weights) as fresh:
+        save_file({name: value.contiguous() for name, value in network.state_dict().items()}, fresh)
+        fresh.chmod(0o644)  # safetensors writes for its owner alone
     write_card(replace(card, weights_sha256=sha256_of(files.weights)), files.card)
     return files
 

@@ -22,9 +22,9 @@ from typing import Any
 import cv2
 import numpy as np
 
+from handguard.atomic import write_atomically
 from handguard.errors import RecordingError, mismatch
 from handguard.evidence import overlay
-from handguard.evidence.atomic import write_atomically
 from handguard.evidence.film import TIME_BASE, Picture, pts_of, write_drawn, write_stills
 from handguard.evidence.notices import ClipSaved
 from handguard.evidence.ring import Still, Take

@@ -14,8 +14,8 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+from handguard.atomic import write_atomically
 from handguard.errors import ConfigError, RecordingError, mismatch
-from handguard.evidence.atomic import write_atomically
 from handguard.evidence.questions import FoundEvent
 
 Row = dict[str, str | int | float | bool | None]

@@ -21,7 +21,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from handguard.evidence.atomic import appearing_whole
+from handguard.atomic import appearing_whole
 
 TIME_BASE = Fraction(1, 90_000)  # 11 µs keep the times of any camera apart
 _NOMINAL = Fraction(30)  # a hint for players; the time stamps are what counts

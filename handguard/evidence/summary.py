@@ -25,8 +25,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from handguard.atomic import write_atomically
 from handguard.errors import RecordingError, mismatch
-from handguard.evidence.atomic import write_atomically
 from handguard.types import Decision, KeeperReport, Output, Permit, StateChanged, Tripped, WarningRaised
 
 _PERCENTS = {"p50": 50.0, "p99": 99.0, "p999": 99.9, "max": 100.0}

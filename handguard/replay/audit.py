@@ -19,9 +19,9 @@ from pathlib import Path
 from typing import Any
 
 from handguard.assembly import model_sha256
+from handguard.atomic import write_atomically
 from handguard.config import Settings, fingerprint
 from handguard.errors import ConfigError, RecordingError, mismatch
-from handguard.evidence.atomic import write_atomically
 from handguard.evidence.decisions import DecisionLine, read_decisions
 from handguard.replay.approaches import Approach, read_approaches
 from handguard.replay.compare import Comparison, compare

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
-from handguard.evidence.atomic import appearing_whole
+from handguard.atomic import appearing_whole
 from handguard.evidence.decisions import decision_line
 from handguard.replay.ticks import Tick
 

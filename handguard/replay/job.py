@@ -17,11 +17,11 @@ from pathlib import Path
 from typing import Any
 
 from handguard.assembly import detector_of
+from handguard.atomic import write_atomically
 from handguard.config import Settings
 from handguard.config.loading import checked
 from handguard.config.strict_yaml import Tree
 from handguard.errors import HandguardError
-from handguard.evidence.atomic import write_atomically
 from handguard.replay.identity import Identity, software
 from handguard.replay.replay import DECISIONS, DetectorMaker, replay_video
 

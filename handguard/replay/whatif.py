@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import Any
 
 from handguard.assembly import rules_of
+from handguard.atomic import appearing_whole, write_atomically
 from handguard.config import Settings
 from handguard.errors import ConfigError, EndOfVideo, RecordingError, mismatch
-from handguard.evidence.atomic import appearing_whole, write_atomically
 from handguard.evidence.decisions import decision_line, read_decisions
 from handguard.relay.operator import SimulatedOperator
 from handguard.replay.book import Book, Entry

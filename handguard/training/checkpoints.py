@@ -11,9 +11,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from handguard.atomic import write_atomically
 from handguard.detection.ssd import Ssd
 from handguard.errors import ModelError, mismatch
-from handguard.evidence.atomic import write_atomically
 from handguard.training.writing import writing
 
 CHECKPOINT = "checkpoint.pt"

@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from handguard.evidence.atomic import write_atomically
+from handguard.atomic import write_atomically
 from handguard.training.coco import decode_picture
 from handguard.training.faults import Fault
 

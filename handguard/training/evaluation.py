@@ -16,9 +16,9 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
+from handguard.atomic import write_atomically
 from handguard.detection.detector import Region
 from handguard.detection.loading import Choice, load_detector
-from handguard.evidence.atomic import write_atomically
 from handguard.training import measures
 from handguard.training.coco import Sample, decode_picture
 from handguard.training.coco_numbers import coco_numbers

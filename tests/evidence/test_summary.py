@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from handguard.atomic import write_atomically
 from handguard.errors import RecordingError
-from handguard.evidence.atomic import write_atomically
 from handguard.evidence.summary import Summary, percentile, percentiles
 from handguard.types import KeeperReport, Output, Permit, State, StateChanged, Tripped, WarningRaised
 

@@ -6,9 +6,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from handguard.assembly import model_sha256
+from handguard.atomic import write_atomically
 from handguard.config import Settings, fingerprint, zones_for
 from handguard.errors import RecordingError, mismatch
-from handguard.evidence.atomic import write_atomically
 from handguard.evidence.clips import FOLDER
 from handguard.evidence.decisions import read_decisions
 from handguard.replay.approaches import Approach

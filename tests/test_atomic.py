@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from handguard.evidence.atomic import appearing_whole, write_atomically
+from handguard.atomic import appearing_whole, write_atomically
 
 
 def test_nothing_has_the_final_name_before_the_block_ends(tmp_path: Path) -> None:
