@@ -8,11 +8,8 @@ started, so that nothing has ever been switched on when the message appears.
 
 from __future__ import annotations
 
-import json
 import signal
-import subprocess
-import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from datetime import datetime, timezone
@@ -28,7 +25,6 @@ from handguard.capture.simulated import SimulatedScene
 from handguard.capture.sources import is_device, is_network
 from handguard.config import Settings, cautions, fingerprint
 from handguard.desk.feed import FeedWriter
-from handguard.desk.recording import Recording
 from handguard.errors import ConfigError, DeviceMissing, mismatch
 from handguard.evidence.ledger import WritePolicy
 from handguard.evidence.machine import boot_id, machine_id
@@ -37,6 +33,7 @@ from handguard.evidence.signing import SigningKey
 from handguard.evidence.summary import Summary, percentiles
 from handguard.evidence.writer import EvidenceWriter
 from handguard.monitor import Monitor, Parts
+from handguard.onlookers import Onlookers
 from handguard.ports import FrameSource, ResetInput
 from handguard.relay.board import BoardSettings
 from handguard.relay.boards import promised
@@ -48,11 +45,10 @@ from handguard.relay.simulated_board import SimulatedBoard
 from handguard.relay.unconnected import NoButton, Unconnected
 from handguard.relay.warning_lamp import WarningLamp
 from handguard.scorekeeper import Scorekeeper
-from handguard.types import PictureFormat, Zone
+from handguard.types import PictureFormat
 
 Say = Callable[[str], None]
 KEY_NAME = "signing-key.pem"
-ROOT = Path(__file__).parents[1]
 ANSWERS = "a board that answers a question about its contact, as the strict profile wants"
 PERIODS_PER_DEADLINE = 1.2  # one frame's time, and some for judging it
 
@@ -65,6 +61,7 @@ class Options:
     duration_s: float | None = None
     window: bool = False
     panel: bool = True
+    source: FrameSource | None = None  # in place of what camera.source names
 
 
 def watch(settings: Settings, options: Options, say: Say) -> dict[str, Any]:
@@ -76,7 +73,7 @@ def watch(settings: Settings, options: Options, say: Say) -> dict[str, Any]:
     for caution in cautions(settings):
         say(f"CAUTION   {caution}")
     with ExitStack() as stack:
-        run = _Run(settings, options, out, stack)
+        run = LiveRun(settings, options, out, stack)
         for line in run.told:
             say(line)
         with _stopped_by_signals(run.monitor):
@@ -85,12 +82,12 @@ def watch(settings: Settings, options: Options, say: Say) -> dict[str, Any]:
     return run.written()
 
 
-class _Run:
+class LiveRun:
     """The parts of one run. Whatever was opened is closed by the stack, newest first."""
 
     def __init__(self, settings: Settings, options: Options, out: Path, stack: ExitStack) -> None:
         self.settings, self.out = settings, out
-        self.source = source_of(settings, live=True)
+        self.source = options.source or source_of(settings, live=True)
         stack.callback(self.source.close)
         picture = self.source.format
         _require_fast_enough(settings, picture)
@@ -103,34 +100,25 @@ class _Run:
         self.relay = _relay(settings, self.board, stack)
         reset = _reset(settings, stack)
         feed = FeedWriter(picture.width_px, picture.height_px)
-        _viewers(settings, options, feed, zones, stack)
-        self._recording(feed, zones, evidence, stack)
+        onlookers = Onlookers(settings, feed.name, zones, stack)
+        onlookers.look_on(panel=options.panel, window=options.window)
+        onlookers.record(evidence, out)
         stack.callback(feed.close)  # first of all, for then they end by themselves
         self.mailbox = Mailbox()
-        camera = CameraThread(self.source, self.mailbox, reopen=_reopening(settings))
+        reopen = None if options.source else _reopening(settings)
+        camera = CameraThread(self.source, self.mailbox, reopen=reopen)
         self.summary = Summary()
         self.score = Scorekeeper(self.source, zones) if isinstance(self.source, SimulatedScene) else None
         lamp = _lamp(settings, self.board, stack)
         sinks = tuple(sink for sink in (evidence, lamp, self.score) if sink is not None)
         shows_picture = options.window or settings.evidence.clips.enabled
-        parts = Parts(camera, self.mailbox, detector, rules, self.relay, reset, feed, sinks, shows_picture)
-        self.monitor = Monitor(parts, self.summary)
+        self.parts = Parts(
+            camera, self.mailbox, detector, rules, self.relay, reset, feed, sinks, shows_picture
+        )
+        self.monitor = Monitor(self.parts, self.summary)
         self.about = {"source": self.source.name, "detector": detector.description, "evidence": str(out)}
         self.told = [f"{name:<9} {value}" for name, value in self.about.items()]
         self.told += [f"notice    {notice}" for notice in self.relay.notices]
-
-    def _recording(
-        self, feed: FeedWriter, zones: Sequence[Zone], evidence: EvidenceWriter, stack: ExitStack
-    ) -> None:
-        """The recorder of clips, where clips are wanted."""
-        wanted = self.settings.evidence.clips
-        if not wanted.enabled:
-            return
-        arguments = [feed.name, "--clips", str(self.out.resolve() / "clips")]
-        arguments += ["--runs", str(Path(self.settings.evidence.dir).resolve()), "--zones", _drawn(zones)]
-        arguments += ["--pre-s", str(wanted.pre_s), "--post-s", str(wanted.post_s)]
-        arguments += ["--quota-bytes", str(round(wanted.quota_gb * 1e9))]
-        stack.callback(Recording(arguments, evidence, self.out / "recorder.log").close)
 
     def finish(self) -> None:
         """Hear the last of relay and board, while they are still there."""
@@ -244,35 +232,6 @@ def _reopening(settings: Settings) -> Callable[[], FrameSource] | None:
     if is_device(source) or is_network(source):
         return lambda: source_of(settings, live=True)
     return None
-
-
-def _viewers(
-    settings: Settings, options: Options, feed: FeedWriter, zones: Sequence[Zone], stack: ExitStack
-) -> None:
-    """Programs of their own that look at the feed. They end when it closes, and nothing waits for them long."""
-    programs = []
-    if options.panel:
-        programs.append(
-            ["handguard.desk.panel", feed.name, *([] if settings.warning.bell else ["--no-bell"])]
-        )
-    if options.window:
-        programs.append(["handguard.desk.window", feed.name, _drawn(zones)])
-    for program in programs:
-        viewer = subprocess.Popen([sys.executable, "-m", *program], stdin=subprocess.DEVNULL, cwd=ROOT)
-        stack.callback(_ended, viewer)
-
-
-def _drawn(zones: Sequence[Zone]) -> str:
-    """Zones as the desk's programs take them."""
-    return json.dumps([[zone.name, zone.role.value, zone.polygon_px] for zone in zones])
-
-
-def _ended(viewer: subprocess.Popen[bytes]) -> None:
-    try:
-        viewer.wait(2.0)
-    except subprocess.TimeoutExpired:
-        viewer.kill()
-        viewer.wait()
 
 
 @contextmanager

@@ -30,7 +30,7 @@ FLOORS: tuple[frozenset[str], ...] = tuple(
         "pipeline",
         "assembly",
         "desk replay training calibrate scorekeeper",
-        "monitor",
+        "monitor onlookers",
         "watch",
         "events_cli",
         "learning_cli",
@@ -50,7 +50,8 @@ SEES_ONLY = {
 # Of some rooms only the threshold may be seen: the stop path hands the desk snapshots and nothing else.
 THRESHOLD = {
     ("monitor", "desk"): {"feed", "snapshot"},
-    ("watch", "desk"): {"feed", "snapshot", "recording"},
+    ("onlookers", "desk"): {"recording"},
+    ("watch", "desk"): {"feed", "snapshot"},
 }
 
 THIRD_PARTY = {
@@ -72,6 +73,7 @@ THIRD_PARTY = {
     "assembly": {"numpy"},
     "scorekeeper": {"numpy"},
     "monitor": {"numpy"},
+    "onlookers": set(),
     "watch": {"numpy", "rich"},
     "events_cli": {"typer"},
     "learning_cli": {"typer", "rich"},
