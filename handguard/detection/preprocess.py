@@ -4,6 +4,10 @@ The picture keeps its aspect ratio and sits in the top left corner of the input;
 the rest is grey. Stretching would give a 16:9 camera hands of another shape
 than the network learnt, and a network input of the camera's own aspect ratio
 (`architectures` allow any multiple of 32) leaves almost no grey to compute.
+
+A large picture is first halved, as often as it goes: the mean of four pixels is
+exact and nearly free, while averaging areas that end between pixels cost 4 ms for
+1280x720, more than half of what the network takes.
 """
 
 from __future__ import annotations
@@ -53,5 +57,15 @@ def place(image: NDArray[np.uint8], placement: Placement, canvas: NDArray[np.uin
     """Resize `image` (the crop) into the top left of `canvas`, in place; the rest of it stays as it is."""
     width = max(1, round(placement.size_px[0] * placement.scale))
     height = max(1, round(placement.size_px[1] * placement.scale))
-    method = cv2.INTER_AREA if placement.scale < 0.6 else cv2.INTER_LINEAR
+    scale = placement.scale
+    while scale < 0.5 and image.shape[0] % 2 == 0 and image.shape[1] % 2 == 0:
+        image = _halved(image)
+        scale *= 2
+    method = cv2.INTER_AREA if scale < 0.6 else cv2.INTER_LINEAR
     cv2.resize(image, (width, height), dst=canvas[:height, :width], interpolation=method)
+
+
+def _halved(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """The mean of every two by two pixels; both sides even."""
+    size = (image.shape[1] // 2, image.shape[0] // 2)
+    return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8)

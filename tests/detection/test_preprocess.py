@@ -49,6 +49,20 @@ def test_the_region_goes_round_all_zones_and_stays_in_the_picture():
     assert region_round(zones, (640, 360), 0.2) == Region(50, 50, 360, 360)
 
 
+@pytest.mark.parametrize("size", [(1280, 720), (1920, 1080), (1281, 721), (720, 1280)])
+def test_a_large_picture_is_averaged_and_not_sampled(size: tuple[int, int]):
+    """A checkerboard of single pixels is gray from afar, and a picture in two colors has its edge where it was."""
+    rows, columns = np.indices((size[1], size[0]))
+    board = np.repeat((255 * ((rows + columns) % 2)).astype(np.uint8)[..., None], 3, axis=2)
+    canvas, placement = letterboxed(board, (416, 256))
+    shown = canvas[: int(size[1] * placement.scale) - 1, : int(size[0] * placement.scale) - 1]
+    assert abs(shown.astype(int) - 127).max() <= 16
+    halves = np.repeat((columns >= 640).astype(np.uint8)[..., None] * 200, 3, axis=2)
+    canvas, placement = letterboxed(halves, (416, 256))
+    edge_px = np.argmax(canvas[10, :, 0] > 100) / placement.scale
+    assert abs(edge_px - 640) <= 1 / placement.scale
+
+
 @pytest.mark.parametrize("size", [(1, 1), (3, 2)])
 def test_a_tiny_picture_is_still_placed(size: tuple[int, int]):
     canvas, _ = letterboxed(np.zeros((size[1], size[0], 3), np.uint8), (64, 64))
