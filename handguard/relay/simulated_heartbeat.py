@@ -145,18 +145,22 @@ class HeartbeatBoard(Contacts):
         self._logic, self._booted_ns = HeartbeatLogic(nonce=0x1234, feedback=1), 0
 
     def hear(self, data: bytes, now_ns: int) -> list[Pending]:
-        before = self._tick(now_ns)
+        self._look(now_ns)
+        before = self._moved(now_ns)
         said = self._logic.receive(data, self._now_ms(now_ns))
         seal = bytes((said[-1] ^ 1,)) if said and self.faults.wrong_sum else said[-1:]
         answer = self.answer(said[:-1] + seal, now_ns) if said else []
         return before + self.noise(data, now_ns) + self._commands(now_ns) + self._follow(now_ns) + answer
 
     def wake(self, now_ns: int) -> list[Pending]:
-        return self._tick(now_ns)
+        """Asks for no further waking while it runs: each word heard has asked already, and wakings would breed."""
+        self._look(now_ns)
+        return self._moved(now_ns)
 
     def press(self, is_down: bool, now_ns: int) -> list[Pending]:
         self._is_down = is_down
-        return self._tick(now_ns)
+        self._look(now_ns)
+        return self._follow(now_ns)
 
     def lose_power(self) -> list[int]:
         self._boot()
@@ -166,16 +170,18 @@ class HeartbeatBoard(Contacts):
         self._booted_ns = self._booted_ns or now_ns
         return (now_ns - self._booted_ns) // MS
 
-    def _tick(self, now_ns: int) -> list[Pending]:
+    def _look(self, now_ns: int) -> None:
         self._logic.tick(self._now_ms(now_ns), (not self.closed[1]) | (BUTTON if self._is_down else 0))
-        return self._follow(now_ns)
 
     def _follow(self, now_ns: int) -> list[Pending]:
         """The relay, and the times at which something may be due."""
         due = [Pending(now_ns + ms * MS, "wake") for ms in (SILENCE_MS, FEEDBACK_MS) if self._logic.output]
+        return due + self._moved(now_ns)
+
+    def _moved(self, now_ns: int) -> list[Pending]:
         if self._logic.output == self.commanded[1]:
-            return due
-        return [*due, self.switch(1, self._logic.output, 0, now_ns), Pending(now_ns + FEEDBACK_MS * MS, "wake")]
+            return []
+        return [self.switch(1, self._logic.output, 0, now_ns), Pending(now_ns + FEEDBACK_MS * MS, "wake")]
 
     def _commands(self, now_ns: int) -> list[Pending]:
         """For the log: STOP and RUN as they were said."""

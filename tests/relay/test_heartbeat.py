@@ -18,7 +18,8 @@ from handguard.errors import DeviceError
 from handguard.relay.board import BoardSettings, Command
 from handguard.relay.boards import open_board
 from handguard.relay.heartbeat import ANSWER_SIZE, HW_TIMEOUT_MS, BoardState, Cause, Word, answers, request
-from handguard.relay.simulated_heartbeat import HeartbeatLogic
+from handguard.relay.simulated_heartbeat import HeartbeatBoard, HeartbeatLogic
+from handguard.relay.simulated_model import MS, BoardFaults, Pending
 
 OFF, ON = Command.OFF, Command.ON
 FIRMWARE = Path(__file__).parents[2] / "firmware"
@@ -125,6 +126,28 @@ def test_a_damaged_answer_is_none(position):
     frame = bytearray.fromhex(next(row["say"] for row in ROWS if row["say"]))
     frame[position] ^= 0x10
     assert list(answers(bytes(frame))) == []
+
+
+def test_a_board_that_runs_for_seconds_is_woken_a_few_times_for_each_word():
+    board, waiting, wakings = HeartbeatBoard(BoardFaults()), [], 0
+    words = 100
+    for seq in range(words):
+        now_ns = (1 + seq * 33) * MS
+        waiting += board.hear(request(seq, Word.RUN, board._logic.nonce), now_ns)
+        while due := [one for one in waiting if one.event == "wake" and one.at_ns <= now_ns]:
+            waiting = [one for one in waiting if one not in due]
+            waiting += [new for one in due for new in board.wake(one.at_ns)]
+            wakings += len(due)
+        waiting = _contacts_moved(board, waiting, now_ns)
+    assert board.closed[1]
+    assert wakings <= 3 * words
+
+
+def _contacts_moved(board: HeartbeatBoard, waiting: list[Pending], now_ns: int) -> list[Pending]:
+    for one in waiting:
+        if one.event == "contact" and one.at_ns <= now_ns:
+            board.move(one.channel, one.closed)
+    return [one for one in waiting if one.at_ns > now_ns]
 
 
 # Driver and board --------------------------------------------------------------------------
