@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from handguard.atomic import write_atomically
+from handguard.detection.golden import Golden
 from handguard.detection.scores import ScoreKind
 from handguard.errors import ModelError, mismatch
 
@@ -54,6 +55,7 @@ class Card:
     recipe: dict[str, Any] = field(default_factory=dict)
     metrics: dict[str, Any] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
+    golden: Golden | None = None  # its answer to the golden picture; None: it cannot be checked as it runs
     schema: int = SCHEMA
 
     @property
@@ -93,7 +95,8 @@ def read_card(files: ModelFiles) -> Card:
         data = json.loads(files.card.read_text())
         point = OperatingPoint(**data.pop("operating_point"))
         data["classes"], data["input_px"] = tuple(data["classes"]), tuple(data["input_px"])
-        card = Card(operating_point=point, **data)
+        golden = data.pop("golden", None)
+        card = Card(operating_point=point, golden=None if golden is None else Golden.read(golden), **data)
         ScoreKind(card.scores)
     except (OSError, ValueError, TypeError, KeyError) as error:
         raise ModelError(mismatch(str(files.card), "a model card", error)) from error

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +13,7 @@ from handguard.detection.backends.engine import Engine
 from handguard.detection.card import Card
 from handguard.detection.postprocess import Thresholds, found
 from handguard.detection.scores import ScoreKind
+from handguard.errors import mismatch
 from handguard.types import Detections, Frame
 
 
@@ -36,22 +37,47 @@ class HandDetector:
     def __init__(self, card: Card, engine: Engine, thresholds: Thresholds, region: Region) -> None:
         self.engine, self._thresholds, self._region = engine, thresholds, region
         self._kind = ScoreKind(card.scores)
+        self.card = card
         self.weights_sha256 = card.weights_sha256
-        input_px = (engine.canvas.shape[1], engine.canvas.shape[0])
+        self.input_px = (engine.canvas.shape[1], engine.canvas.shape[0])
         origin = (region.x1, region.y1)
-        self._placement = preprocess.placement_for(region.size_px, input_px, origin)
-        self.description = f"{card.name} {input_px[0]}x{input_px[1]} {engine.description}"
+        self._placement = preprocess.placement_for(region.size_px, self.input_px, origin)
+        self.description = f"{card.name} {self.input_px[0]}x{self.input_px[1]} {engine.description}"
 
     def detect(self, frame: Frame) -> Detections:
         """All hands of the region, in pixels of the whole frame; `ValueError` if the network is not finite."""
         area = self._region
         crop = frame.image[area.y1 : area.y2, area.x1 : area.x2]
-        preprocess.place(crop, self._placement, self.engine.canvas)
+        return self._seen(frame, crop, self._placement, self._thresholds)
+
+    def recall(self, picture: NDArray[np.uint8], min_score: float) -> Detections:
+        """What the same engine says about another picture, whole, whatever the site's region and score are.
+
+        The canvas is left as `detect` needs it: grey round the site's own crop. Raises what `detect` raises.
+        """
+        placement = preprocess.placement_for((picture.shape[1], picture.shape[0]), self.input_px)
+        self.engine.canvas[:] = preprocess.GRAY
+        try:
+            return self._seen(
+                Frame(-1, 0, picture), picture, placement, replace(self._thresholds, min_score=min_score)
+            )
+        finally:
+            self.engine.canvas[:] = preprocess.GRAY
+
+    def _seen(
+        self, frame: Frame, crop: NDArray[np.uint8], placement: preprocess.Placement, limits: Thresholds
+    ) -> Detections:
+        """The one way from pixels to hands. Raises `ValueError` for an answer that no network gives."""
+        preprocess.place(crop, placement, self.engine.canvas)
         logits, offsets = self.engine.infer()
+        priors = self.engine.priors
+        if (len(logits), offsets.shape) != (len(priors), (len(priors), 4)):
+            expected = f"scores and boxes for {len(priors)} priors"
+            raise ValueError(mismatch("the network", expected, f"{logits.shape} and {offsets.shape}"))
         if not np.isfinite(logits).all():
             raise ValueError("the network's scores are not finite")
-        hands = found(logits, offsets, self.engine.priors, self._kind, self._thresholds)
-        boxes = self._placement.to_picture(hands.boxes_norm)
+        hands = found(logits, offsets, priors, self._kind, limits)
+        boxes = placement.to_picture(hands.boxes_norm)
         return Detections(boxes, hands.scores, hands.labels, frame.seq, frame.captured_ns)
 
     def warm_up(self, rounds: int = 3) -> None:

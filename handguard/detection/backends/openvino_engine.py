@@ -90,6 +90,12 @@ def _convert(network: Ssd, input_px: tuple[int, int], path: Path) -> None:
         mine.with_suffix(suffix).replace(path.with_suffix(suffix))
 
 
+def precisions_here() -> tuple[str, ...]:
+    """What this CPU computes, of `PRECISIONS`."""
+    able = ov.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    return tuple(precision for precision in PRECISIONS if CAPABILITY[precision] in able)
+
+
 def _allowed(core: ov.Core, precision: str | None) -> str:
     able = core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
     if precision is None:
