@@ -28,6 +28,7 @@ ROOT = Path(__file__).parents[2]
 RESTART_S = 1.0  # RestartSec of a unit
 DISK_MIB = 3000
 Note = Callable[..., None]
+STATES = (b"SELF TEST", b" RUN ", b"TRIPPED", b"AWAIT RESET", b"LOCKOUT")  # on the panel
 ROLES = {
     "keeper": "handguard.relay.keeper_process",
     "panel": "handguard.desk.panel",
@@ -167,6 +168,11 @@ class Console:
         with suppress(BlockingIOError, OSError):
             os.write(self._master, b" ")
         os.set_blocking(self._master, True)
+
+    def shows(self, state: bytes) -> bool:
+        """Is this the state that the panel has written last?"""
+        found = {name: self.text.rfind(name) for name in STATES}
+        return found[state] >= 0 and found[state] == max(found.values())
 
     def _read(self) -> None:
         while True:
