@@ -44,6 +44,8 @@ def found(
     """Decode one picture: logits `(P, C)`, offsets `(P, 4)`, priors `(P, 4)` cxcywh."""
     scores = scores_of(class_logits, kind)
     prior_index, labels = np.nonzero(scores >= limits.min_score)
+    if not len(labels):
+        return Found(np.empty((0, 4), np.float32), np.empty(0, np.float32), labels)
     kept = scores[prior_index, labels]
     if len(kept) > limits.candidates:
         best = np.argpartition(-kept, limits.candidates)[: limits.candidates]

@@ -82,6 +82,8 @@ class ZoneField:
 
     def judge(self, current: Detections, previous: Detections | None) -> tuple[ZoneStatus, ...]:
         """The status of every zone, in the order of `zones`. `previous` are the hands of the frame before."""
+        if not len(current.scores):
+            return tuple(ZoneStatus(zone.name, zone.role, False) for zone in self.zones)
         motion = _motion(current, previous, self.fastest_px_s)
         return tuple(
             _status(zone, polygon, current.scores, motion)

@@ -137,3 +137,18 @@ def test_exposure_limits_that_would_switch_a_test_off_are_refused(darkest: float
 
 def test_exposure_limits_at_the_ends_of_the_scale_are_allowed():
     assert Limits(darkest_mean=0.5, brightest_mean=254.5).darkest_mean == 0.5
+
+
+@pytest.mark.parametrize("size", [(1, 1), (7, 9), (8, 8), (719, 1281), (720, 1280)])
+def test_the_sample_is_every_eighth_pixel_of_every_eighth_row(size: tuple[int, int]):
+    image = np.random.default_rng(0).integers(0, 256, (*size, 3), dtype=np.uint8)
+    memory, _ = look(Memory(), image, LIMITS)
+    assert memory.sample is not None
+    np.testing.assert_array_equal(memory.sample, image[::SAMPLE_STEP_PX, ::SAMPLE_STEP_PX])
+    assert memory.sample.base is None  # a copy: the picture may be gone by the next
+
+
+@pytest.mark.parametrize("mean", [11, 12, 13, 242, 243, 244])
+def test_the_bounds_of_exposure_are_exact(mean: int):
+    said = reasons_of([flat(mean)] * 3, Limits(frozen_after_repeats=100))[-1]
+    assert said == ({DARK} if mean < 12 else {BRIGHT} if mean > 243 else set())
