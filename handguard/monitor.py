@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import gc
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from handguard.capture.camera import CameraThread
@@ -25,6 +26,7 @@ from handguard.relay.operator import SimulatedOperator
 from handguard.types import Decision, Frame, KeeperReport, Output, Permit
 
 CAMERA_FAULT = "camera"
+TIDY_EVERY = 256  # ticks; a collection takes a fraction of a millisecond
 RECOVERABLE = frozenset({"relay-port", "relay-write", "permit-late", "permit-unsent"})  # a reset may follow
 
 
@@ -44,10 +46,13 @@ class Parts:
 
 
 class Monitor:
-    """Runs the loop. One thread; `stop` may be called from any thread or a signal handler."""
+    """Runs the loop. One thread; `stop` may be called from any thread or a signal handler.
 
-    def __init__(self, parts: Parts, summary: Summary) -> None:
-        self._parts, self._summary = parts, summary
+    `settled` is called once, when all its threads run.
+    """
+
+    def __init__(self, parts: Parts, summary: Summary, settled: Callable[[], None] = lambda: None) -> None:
+        self._parts, self._summary, self._settled = parts, summary, settled
         self._clock = MonotonicClock()
         self._memory = Memory()
         self._chronicle = Chronicle()
@@ -65,11 +70,14 @@ class Monitor:
         ends_ns = None if duration_s is None else self._clock.now_ns() + round(duration_s * 1e9)
         gc.collect()
         gc.freeze()  # what lives now lives until the end; a later collection need not look at it
+        gc.disable()  # `_tidy` collects, when the permit is out
         try:
             parts.camera.start()
+            self._settled()
             while not self._stopping.is_set():
                 frame = parts.mailbox.take(self._patience_s)
                 self.tick(frame)
+                self._tidy()
                 if frame is None and parts.mailbox.finished:
                     break
                 if ends_ns is not None and self._clock.now_ns() >= ends_ns:
@@ -77,6 +85,7 @@ class Monitor:
         finally:
             self._say_off()
             parts.camera.stop()
+            gc.enable()
             gc.unfreeze()
 
     def tick(self, frame: Frame | None) -> Decision:
@@ -104,6 +113,11 @@ class Monitor:
             impairments=frozenset(camera | (report.faults & RECOVERABLE)),
             faults=report.faults - RECOVERABLE,
         )
+
+    def _tidy(self) -> None:
+        """Collect garbage now and then, between two frames: what ran since the start is little."""
+        if self._permit_seq % TIDY_EVERY == 0:
+            gc.collect()
 
     def _say_off(self) -> None:
         """The last word to the relay, whatever ended the loop."""

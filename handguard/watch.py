@@ -44,6 +44,7 @@ from handguard.relay.operator import SimulatedOperator
 from handguard.relay.simulated_board import SimulatedBoard
 from handguard.relay.unconnected import NoButton, Unconnected
 from handguard.relay.warning_lamp import WarningLamp
+from handguard.scheduling import Precedence
 from handguard.scorekeeper import Scorekeeper
 from handguard.types import PictureFormat
 
@@ -61,6 +62,7 @@ class Options:
     duration_s: float | None = None
     window: bool = False
     panel: bool = True
+    realtime: bool = True  # ask for precedence over ordinary programs
     source: FrameSource | None = None  # in place of what camera.source names
 
 
@@ -115,9 +117,13 @@ class LiveRun:
         self.parts = Parts(
             camera, self.mailbox, detector, rules, self.relay, reset, feed, sinks, shows_picture
         )
-        self.monitor = Monitor(self.parts, self.summary)
+        precedence = Precedence()
+        self.monitor = Monitor(self.parts, self.summary, precedence.extend)
         self.about = {"source": self.source.name, "detector": detector.description, "evidence": str(out)}
         self.told = [f"{name:<9} {value}" for name, value in self.about.items()]
+        if options.realtime:
+            stack.callback(precedence.give_back)
+            self.told.append(f"granted   {precedence.take()}")
         self.told += [f"notice    {notice}" for notice in self.relay.notices]
 
     def finish(self) -> None:

@@ -23,7 +23,7 @@ PACKAGE = ROOT / "handguard"
 FLOORS: tuple[frozenset[str], ...] = tuple(
     frozenset(floor.split())
     for floor in (
-        "types errors atomic",
+        "types errors atomic scheduling",
         "ports",
         "safety",
         "capture relay detection evidence config",
@@ -32,6 +32,8 @@ FLOORS: tuple[frozenset[str], ...] = tuple(
         "desk replay training calibrate scorekeeper",
         "monitor onlookers",
         "watch",
+        "bench",
+        "bench_cli",
         "events_cli",
         "learning_cli",
         "relay_cli",
@@ -58,6 +60,7 @@ THIRD_PARTY = {
     "types": {"numpy"},
     "errors": set(),
     "atomic": set(),
+    "scheduling": set(),
     "ports": set(),
     "safety": {"numpy", "shapely"},
     "pipeline": {"numpy"},
@@ -75,6 +78,8 @@ THIRD_PARTY = {
     "monitor": {"numpy"},
     "onlookers": set(),
     "watch": {"numpy", "rich"},
+    "bench": {"numpy", "rich", "matplotlib"},
+    "bench_cli": {"typer", "rich"},
     "events_cli": {"typer"},
     "learning_cli": {"typer", "rich"},
     "relay_cli": {"typer"},
