@@ -36,6 +36,12 @@ Hours = Annotated[
     float | None,
     typer.Option(help="Hours of training in all; the learning rate comes down in time.", min=0.001),
 ]
+RecipeFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--recipe", help="Learning rate, input sides, augmentation … (YAML or JSON; docs/training.md)."
+    ),
+]
 
 
 @learning.command()
@@ -58,6 +64,7 @@ def train(
         bool, typer.Option("--reset-heads", help="Of --init, leave out what belongs to other classes.")
     ] = False,
     priors: Annotated[Path | None, typer.Option(help="Prior sizes of `handguard dataset priors`.")] = None,
+    recipe: RecipeFile = None,
 ) -> None:
     """Train a detector, and end with a model and its card in OUT.
 
@@ -68,8 +75,9 @@ def train(
 
     budget_s = time_budget * 3600 if time_budget else None
     job = Job(
-        data, out, architecture, steps, batch_size, seed, device, workers, budget_s, init, reset_heads, priors
-    )
+        data, out, architecture, steps, batch_size, seed, device, workers, budget_s, init, reset_heads, priors,
+        recipe,
+    )  # fmt: skip
     with _listening("train") as listener:
         train_command(job, listener)
 
@@ -85,14 +93,22 @@ def fine_tune(
     seed: int = 0,
     device: Device = "cpu",
     workers: Workers = 1,
+    old: Annotated[
+        Path | None,
+        typer.Option(help="Folder of the earlier training, mixed in so that the model does not forget it."),
+    ] = None,
+    old_share: Annotated[
+        float, typer.Option(min=0.0, max=0.95, help="Share of --old among the pictures drawn.")
+    ] = 0.3,
 ) -> None:
     """Teach a model a site's own pictures; ends with a table of before and after on their val pictures."""
     from handguard.detection.card import DEFAULT
     from handguard.training.command import Job, fine_tune_command
+    from handguard.training.fine_tuning import Old
 
     job = Job(data, out, "", steps, batch_size, seed, device, workers)
     with _listening("fine-tune") as listener:
-        fine_tune_command(job, model or DEFAULT, name, listener)
+        fine_tune_command(job, model or DEFAULT, name, Old(old, old_share), listener)
 
 
 @learning.command()
@@ -127,7 +143,7 @@ def evaluate(
     plots: Annotated[Path | None, typer.Option(help="Folder for curves (PNG) and the worst misses.")] = None,
 ) -> None:
     """Measure a model: AP, recall and false alarms at its operating point, per class, size and source."""
-    from handguard.training.command import evaluate_command
+    from handguard.training.judging import evaluate_command
 
     with _listening("evaluate") as listener:
         evaluate_command(annotations, images, json_out, model, plots, listener)
@@ -142,9 +158,28 @@ def dataset_check(data: DataArgument) -> None:
         checked = check(data, listener.progress)
     for line in (*checked.remarks, *checked.problems):
         typer.echo(line)
-    typer.echo(f"{checked.pictures} pictures, {len(checked.problems)} problems, {len(checked.remarks)} remarks")
+    typer.echo(
+        f"{checked.pictures} pictures, {len(checked.problems)} problems, {len(checked.remarks)} remarks"
+    )
     if checked.problems:
         raise typer.Exit(2)
+
+
+@dataset_app.command("augmented")
+def dataset_augmented(
+    data: DataArgument,
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the sheets; git will pass it by.")],
+    recipe: RecipeFile = None,
+    seed: int = 0,
+) -> None:
+    """Show what training shows the network: one sheet of inputs for each part of the augmentation."""
+    from handguard.training.datasets import Split, load_split
+    from handguard.training.input_sheet import draw_inputs
+    from handguard.training.recipe_file import Ordered, read_recipe_file
+
+    ordered = read_recipe_file(recipe, "palmnet-s") if recipe else Ordered()
+    for path in draw_inputs(load_split(data, Split.TRAIN), ordered.augmentation, out, seed):
+        typer.echo(path)
 
 
 @dataset_app.command("stats")

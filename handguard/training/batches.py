@@ -1,20 +1,22 @@
 """Training batches as a function of their number, so that a resumed run sees the same pictures.
 
-Batch `i` of a run depends on the seed and on `i` alone, and on the rank where
-several processes train: which pictures, which augmentation, which input side.
-Nothing has to be saved but `i`.
+Batch `i` of a run depends on the seed, on `i` and on its input side alone, and on
+the rank where several processes train: which pictures, which augmentation. The side
+follows from `i`, too, or, under a time budget, from the share of the time that is
+used up when the batch is asked for. Nothing has to be saved but `i`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import cv2
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader, Dataset, Sampler
 
 from handguard.detection.losses import Truth
 from handguard.errors import DatasetError
@@ -42,47 +44,77 @@ class Plan:
     seed: int = 0
     how: Augmentation = field(default_factory=Augmentation)
     source_weights: dict[str, float] = field(default_factory=dict)  # how often, per picture; 1 unless named
+    old: Sequence[Sample] = ()  # pictures of an earlier training, against forgetting
+    old_share: float = 0.0  # of the pictures drawn
     rank: int = 0  # of the processes that train together, each with its own pictures and `batch_size`
     ranks: int = 1
 
-    def side_of(self, step: int) -> int:
-        """The input side of a batch."""
-        share = step / max(self.steps, 1)
+    def __post_init__(self) -> None:
+        if not 0 <= self.old_share < 1 or bool(self.old) != bool(self.old_share):
+            found = f"{len(self.old)} old pictures and a share of {self.old_share}"
+            raise ValueError(f"expected old pictures with a share below 1, or neither, found {found}")
+
+    @property
+    def pictures(self) -> list[Sample]:
+        """All that can be drawn: new ones, then old ones."""
+        return [*self.samples, *self.old]
+
+    @property
+    def chances(self) -> NDArray[np.float64]:
+        """(pictures,): how likely each is to be drawn next; they add up to 1."""
+        parts = [(self._weights(self.samples), 1 - self.old_share), (self._weights(self.old), self.old_share)]
+        return np.concatenate([weights / weights.sum() * share for weights, share in parts if len(weights)])
+
+    def _weights(self, samples: Sequence[Sample]) -> NDArray[np.float64]:
+        return np.array([self.source_weights.get(sample.source, 1.0) for sample in samples])
+
+    def side_of(self, step: int, share: float) -> int:
+        """The input side of a batch that comes when this share of the run is done."""
         sides = next((sides for until, sides in self.sides_px if share < until), self.sides_px[-1][1])
         return int(np.random.default_rng((self.seed, 1, step)).choice(sides))
 
 
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """One batch to prepare."""
+
+    step: int
+    side_px: int
+
+
+ShareDone = Callable[[int], float]  # of the run, when a step is asked for; 0 to 1
+
+
 class Batches(Dataset[Batch]):
-    """`self[i]` is batch `i`."""
+    """`self[asked]` is the batch that was asked for."""
 
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
-        weights = np.array([plan.source_weights.get(sample.source, 1.0) for sample in plan.samples])
-        self._cumulative = np.cumsum(weights / weights.sum())
+        self._pictures = plan.pictures
+        self._cumulative = np.cumsum(plan.chances)
 
     def __len__(self) -> int:
         return self.plan.steps
 
-    def __getitem__(self, step: int) -> Batch:
+    def __getitem__(self, asked: Asked) -> Batch:
         cv2.setNumThreads(0)  # the loader's workers are the parallelism
-        side = self.plan.side_of(step)
-        rng = np.random.default_rng((self.plan.seed, 2, step, self.plan.rank))
-        drawn = [self._draw(rng, side) for _ in range(self.plan.batch_size)]
+        rng = np.random.default_rng((self.plan.seed, 2, asked.step, self.plan.rank))
+        drawn = [self._draw(rng, asked.side_px) for _ in range(self.plan.batch_size)]
         images = torch.from_numpy(np.stack([image for image, _ in drawn])).permute(0, 3, 1, 2)
-        return Batch(images, [truth for _, truth in drawn], side)
+        return Batch(images, [truth for _, truth in drawn], asked.side_px)
 
     def _draw(self, rng: np.random.Generator, side: int) -> tuple[np.ndarray, Truth]:  # type: ignore[type-arg]
-        picks = np.searchsorted(self._cumulative, rng.random(4)).clip(max=len(self.plan.samples) - 1)
-        image, boxes, labels = augmented([self.plan.samples[i] for i in picks], rng, side, self.plan.how)
+        picks = np.searchsorted(self._cumulative, rng.random(4)).clip(max=len(self._pictures) - 1)
+        image, boxes, labels = augmented([self._pictures[i] for i in picks], rng, side, self.plan.how)
         return image, Truth(torch.from_numpy(boxes / side), torch.from_numpy(labels))
 
 
-def arriving(plan: Plan, first_step: int, workers: int) -> Iterator[Batch]:
+def arriving(plan: Plan, first_step: int, workers: int, share_done: ShareDone) -> Iterator[Batch]:
     """Batches from `first_step` on, prepared ahead by worker processes. Raises `DatasetError`."""
     loader: DataLoader[Batch | DatasetError] = DataLoader(
         _Spoken(plan),
         batch_size=None,
-        sampler=range(first_step, plan.steps),
+        sampler=_Order(plan, first_step, share_done),
         num_workers=workers,
         prefetch_factor=4 if workers else None,
     )
@@ -92,14 +124,25 @@ def arriving(plan: Plan, first_step: int, workers: int) -> Iterator[Batch]:
         yield batch
 
 
+class _Order(Sampler[Asked]):
+    """What to prepare next, decided in the training process when a worker is free: only it knows the time."""
+
+    def __init__(self, plan: Plan, first_step: int, share_done: ShareDone) -> None:
+        self._plan, self._first_step, self._share_done = plan, first_step, share_done
+
+    def __iter__(self) -> Iterator[Asked]:
+        for step in range(self._first_step, self._plan.steps):
+            yield Asked(step, self._plan.side_of(step, self._share_done(step)))
+
+
 class _Spoken(Dataset["Batch | DatasetError"]):
     """Batches, with a bad picture as a value: raised in a worker, it would arrive wrapped in a stack trace."""
 
     def __init__(self, plan: Plan) -> None:
         self._batches = Batches(plan)
 
-    def __getitem__(self, step: int) -> Batch | DatasetError:
+    def __getitem__(self, asked: Asked) -> Batch | DatasetError:
         try:
-            return self._batches[step]
+            return self._batches[asked]
         except DatasetError as error:
             return error

@@ -53,6 +53,7 @@ class Order:
     recipe: dict[str, Any] = field(default_factory=dict)  # for a checkpoint without one
     notes: tuple[str, ...] = ()
     wishes: Wishes = field(default_factory=Wishes)
+    old: Path | None = None  # a folder of which pictures were mixed into the training
 
 
 def package(order: Order, progress: OnProgress) -> ModelFiles:
@@ -74,12 +75,16 @@ def package(order: Order, progress: OnProgress) -> ModelFiles:
     known = known_sources(order.data)
     card = replace(
         card,
-        data=[*listed("train", train, known), *listed("val", val, known)],
+        data=[*listed("train", train, known), *_mixed_in(order.old), *listed("val", val, known)],
         recipe={**recipe, **_progress_made(saved, recipe, len(train))},
         notes=[_how_far(saved, recipe, len(train)), *card.notes, *order.notes],
     )
     with writing(order.out / order.name):
         return save_model(network, card, order.out)
+
+
+def _mixed_in(old: Path | None) -> list[dict[str, Any]]:
+    return [] if old is None else listed("train (old)", load_split(old, Split.TRAIN), known_sources(old))
 
 
 def measured(network: Ssd, draft: Card, samples: Sequence[Sample], progress: OnProgress) -> Run:

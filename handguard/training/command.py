@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,21 +13,20 @@ import torch
 from handguard.detection import card as cards
 from handguard.detection.architectures import member_of
 from handguard.detection.importing import import_checkpoint
-from handguard.detection.loading import Choice
 from handguard.detection.ssd import Ssd
 from handguard.errors import DatasetError, mismatch
 from handguard.training import crew as crews
 from handguard.training import fine_tuning
+from handguard.training.augment import Augmentation
 from handguard.training.batches import Plan
 from handguard.training.card_making import Order, package
 from handguard.training.checkpoints import CHECKPOINT
-from handguard.training.coco import Sample, load_coco
+from handguard.training.coco import Sample
 from handguard.training.datasets import Split, load_split
-from handguard.training.evaluation import OnProgress, numbers, run_detector, write_numbers
+from handguard.training.evaluation import OnProgress, write_numbers
 from handguard.training.loop import Recipe, train
 from handguard.training.meter import METRICS, Progress
-from handguard.training.operating_point import choose
-from handguard.training.plots import draw_plots
+from handguard.training.recipe_file import Ordered, Sides, read_recipe_file
 from handguard.training.sources import known_sources, weights_of
 from handguard.training.training_curves import draw_curves
 from handguard.training.validation import answered, summary
@@ -60,17 +59,51 @@ class Job:
     init: Path | None = None  # public or own weights to start from
     reset_heads: bool = False  # leave out what belongs to other classes
     priors: Path | None = None  # written by `handguard dataset priors`
+    recipe: Path | None = None  # see `recipe_file`
+
+
+@dataclass(frozen=True, slots=True)
+class Course:
+    """Which pictures a run draws, and how it shows them."""
+
+    sides_px: Sides
+    how: Augmentation = field(default_factory=Augmentation)
+    source_weights: dict[str, float] = field(default_factory=dict)  # over those that the data bring
+    old: Path | None = None  # a folder of an earlier training, mixed in against forgetting
+    old_share: float = 0.0
+
+    def plan(self, job: Job, crew: crews.Crew) -> Plan:
+        """The batches of one process. Raises `DatasetError`."""
+        samples = load_split(job.data, Split.TRAIN)
+        old = load_split(self.old, Split.TRAIN) if self.old else []
+        known = {**(known_sources(self.old) if self.old else {}), **known_sources(job.data)}
+        return Plan(
+            samples,
+            job.batch_size,
+            self.sides_px,
+            job.steps,
+            job.seed,
+            self.how,
+            {**weights_of([*samples, *old], known), **self.source_weights},
+            old,
+            self.old_share if old else 0.0,
+            crew.rank,
+            crew.ranks,
+        )
 
 
 def train_command(job: Job, listener: Listener) -> None:
     """Train (or go on), then measure and write the model with its card into `job.out`."""
     sizes = read_priors(job.priors) if job.priors else None
-    recipe = Recipe(
-        job.architecture,
-        time_budget_s=job.time_budget_s,
-        device=job.device,
-        workers=job.workers,
-        prior_sizes=sizes,
+    ordered = read_recipe_file(job.recipe, job.architecture) if job.recipe else Ordered()
+    recipe = ordered.applied(
+        Recipe(
+            job.architecture,
+            time_budget_s=job.time_budget_s,
+            device=job.device,
+            workers=job.workers,
+            prior_sizes=sizes,
+        )
     )
     network = None
     if job.init is not None:
@@ -78,14 +111,21 @@ def train_command(job: Job, listener: Listener) -> None:
         imported = import_checkpoint(job.init, network, reset_heads=job.reset_heads)
         as_built = f", new: {', '.join(imported.as_built)}" if imported.as_built else ""
         recipe = replace(recipe, start=f"{job.init.name} ({imported.layout} layout{as_built})")
-    _trained(job, recipe, growing_sides(job.architecture), network, listener)
+    sides = ordered.sides_px or growing_sides(job.architecture)
+    course = Course(sides, ordered.augmentation, ordered.source_weights)
+    _trained(job, recipe, course, network, listener)
 
 
-def fine_tune_command(job: Job, model: str, name: str, listener: Listener) -> None:
-    """Fine-tune `model` on `job.data`; ends with a model called `name` in `job.out` and a table."""
+def fine_tune_command(job: Job, model: str, name: str, old: fine_tuning.Old, listener: Listener) -> None:
+    """Fine-tune `model` on `job.data`; ends with a model called `name` in `job.out` and a table.
+
+    With `old` pictures the table tells, too, what became of the model on those.
+    """
     base = fine_tuning.load_base(model)
-    val = load_split(job.data, Split.VAL)
-    before = fine_tuning.measured(base.files, val, listener.progress)
+    judged = old.judged(job.data)
+    before = {
+        where: fine_tuning.measured(base.files, val, listener.progress) for where, val in judged.items()
+    }
     recipe = Recipe(
         base.card.architecture,
         fine_tuning.LEARNING_RATE,
@@ -96,42 +136,42 @@ def fine_tune_command(job: Job, model: str, name: str, listener: Listener) -> No
         prior_sizes=base.card.prior_sizes,
     )
     job = replace(job, architecture=base.card.architecture)
-    sides = fine_tuning.steady_sides(job.architecture)
-    files = _trained(job, recipe, sides, base.network, listener, name)
+    course = Course(fine_tuning.steady_sides(job.architecture), old=old.data, old_share=old.share)
+    files = _trained(job, recipe, course, base.network, listener, name)
     if files is None:
         return
-    rows = fine_tuning.compared(before, cards.read_card(files).metrics)
-    write_numbers({"model": name, "from": base.words, "rows": rows}, job.out / "before-after.json")
-    listener.tell(fine_tuning.told(rows, files.weights))
+    after = {fine_tuning.SITE: cards.read_card(files).metrics}
+    for where in judged.keys() - after.keys():
+        after[where] = fine_tuning.measured(files, judged[where], listener.progress)
+    tables = {where: fine_tuning.compared(before[where], after[where]) for where in judged}
+    found = {
+        "model": name,
+        "from": base.words,
+        "old_share": course.old_share if course.old else 0.0,
+        "tables": tables,
+    }
+    write_numbers(found, job.out / "before-after.json")
+    listener.tell(fine_tuning.told(tables, files.weights))
 
 
 def _trained(
     job: Job,
     recipe: Recipe,
-    sides_px: tuple[tuple[float, tuple[int, ...]], ...],
+    course: Course,
     init: Ssd | None,
     listener: Listener,
     name: str | None = None,
 ) -> cards.ModelFiles | None:
     """Train and write the model; the files in the leading process, None in the others."""
-    samples, val = load_split(job.data, Split.TRAIN), load_split(job.data, Split.VAL)
+    val = load_split(job.data, Split.VAL)
     crew = crews.gather(job.device)
-    plan = Plan(
-        samples,
-        job.batch_size,
-        sides_px,
-        job.steps,
-        job.seed,
-        source_weights=weights_of(samples, known_sources(job.data)),
-        rank=crew.rank,
-        ranks=crew.ranks,
-    )
+    plan = course.plan(job, crew)
     train(recipe, plan, job.out, evaluator(recipe, val), reporter(listener, crew), init, crew)
     files = None
     if crew.leads:
         with writing(job.out / "curves.png"):
             draw_curves(job.out / METRICS, job.out / "curves.png")
-        order = Order(job.out / CHECKPOINT, job.data, name or job.architecture, job.out)
+        order = Order(job.out / CHECKPOINT, job.data, name or job.architecture, job.out, old=course.old)
         files = write_model(order, listener)
     crew.disband()
     return files
@@ -158,7 +198,7 @@ def write_model(order: Order, listener: Listener) -> cards.ModelFiles:
     return files
 
 
-def growing_sides(architecture: str) -> tuple[tuple[float, tuple[int, ...]], ...]:
+def growing_sides(architecture: str) -> Sides:
     """Small inputs first (cheap, and most is learnt there), then up to the size of deployment and past it."""
     member = member_of(architecture)
     side, multiple = max(member.input_px), member.any_multiple_of_px
@@ -201,61 +241,6 @@ def told(progress: Progress) -> str:
     if progress.metrics:
         line += "; " + ", ".join(f"{name} {value:.3f}" for name, value in progress.metrics.items())
     return line
-
-
-def evaluate_command(
-    annotations: Path, images: Path, json_out: Path, model: str | None, plots: Path | None, listener: Listener
-) -> None:
-    """Measure a model over a COCO set at its card's operating point; numbers as JSON, pictures into `plots`."""
-    choice = Choice(model or cards.DEFAULT)
-    card = cards.read_card(cards.locate(choice.model))
-    samples = load_coco(annotations, images)
-    run = run_detector(choice, samples, listener.progress)
-    score = card.operating_point.min_score
-    found = {"model": card.name, "weights_sha256": card.weights_sha256, **numbers(run, score)}
-    if any(len(sample.boxes_px) for sample in samples):
-        found["would_choose"] = would_choose(run.answers)
-    write_numbers(found, json_out)
-    if plots is not None:
-        with writing(plots):
-            draw_plots(run.answers, score, plots)
-    listener.tell(short(found))
-
-
-def would_choose(answers: list[Any]) -> dict[str, Any]:
-    """The operating point these pictures would give, beside the card's; None where they cannot."""
-    try:
-        chosen = choose(answers)
-    except DatasetError as error:
-        return {"min_score": None, "chosen": str(error)}
-    return {"min_score": chosen.min_score, "chosen": chosen.words}
-
-
-def short(found: dict[str, Any]) -> str:
-    """What a person wants to know first."""
-    at = found["at_operating_point"]
-    lines = [
-        f"{found['model']} on {found['pictures']} pictures, {found['measured_with']}",
-        *(
-            f"  AP50 {name}: {found['ap50'][name]} (near {found['ap50_near'][name]})"
-            for name in found["ap50"]
-        ),
-        f"  at score {at['min_score']}:",
-        *(
-            f"  found, {name}: {_told(row['all'])}; near: {_told(row['near'])}"
-            for name, row in at["recall"].items()
-        ),
-        f"  false hits a picture: {at['false_per_picture']}, "
-        f"a hand-free picture: {at['false_per_hand_free_picture']}",
-    ]
-    return "\n".join(lines)
-
-
-def _told(share: dict[str, Any]) -> str:
-    if share["share"] is None:
-        return "none to find"
-    low, high = share["interval_95"]
-    return f"{share['found']} of {share['hands']} = {100 * share['share']:.1f} % ({100 * low:.1f} to {100 * high:.1f})"
 
 
 def package_command(order: Order, recipe: Path | None, listener: Listener) -> None:

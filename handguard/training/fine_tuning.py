@@ -4,6 +4,10 @@ A short run at a low learning rate and at the size of deployment, starting from 
 model's weights. Before and after are measured on the site's val pictures, through
 the detector of the stop path. Weights that became worse there should stay unused,
 and the table says so.
+
+A network that sees nothing but one site forgets the rest of the world. Where the
+pictures of the earlier training are at hand, a share of what is drawn comes from
+them, and a second table tells what was forgotten.
 """
 
 from __future__ import annotations
@@ -20,12 +24,34 @@ from handguard.detection.weights import load_network
 from handguard.errors import ModelError, mismatch
 from handguard.training.card_making import CLASSES
 from handguard.training.coco import Sample
+from handguard.training.datasets import Split, load_split
 from handguard.training.evaluation import OnProgress, numbers, run_detector
 
 LEARNING_RATE = 3e-4
 WARMUP_STEPS = 50
 
 Numbers = dict[str, Any]
+Rows = list[dict[str, Any]]
+
+
+SITE, ELSEWHERE = "this folder", "the old folder"
+
+
+@dataclass(frozen=True, slots=True)
+class Old:
+    """Pictures of the earlier training, if there are any, and the share of them among those drawn."""
+
+    data: Path | None = None
+    share: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.data is not None and not 0 <= self.share < 1:
+            raise ValueError(f"a share from 0 to below 1 is needed, got {self.share}")
+
+    def judged(self, site: Path) -> dict[str, list[Sample]]:
+        """What to judge by: the site's val pictures, and the old ones. Raises `DatasetError`."""
+        folders = {SITE: site} | ({ELSEWHERE: self.data} if self.data else {})
+        return {where: load_split(folder, Split.VAL) for where, folder in folders.items()}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -78,23 +104,33 @@ ROWS = (
 )
 
 
-def compared(before: Numbers, after: Numbers) -> list[dict[str, Any]]:
+def compared(before: Numbers, after: Numbers) -> Rows:
     """One row per number: what, before, after; None where there was nothing to measure."""
     return [{"what": what, "before": of(before), "after": of(after)} for what, of in ROWS]
 
 
-def told(rows: list[dict[str, Any]], out: Path) -> str:
-    """The table as text, and a plain word on it."""
-    lines = [f"{'':34}{'before':>9}{'after':>9}"]
-    lines += [f"{row['what']:34}{_cell(row['before']):>9}{_cell(row['after']):>9}" for row in rows]
-    before, after = rows[1]["before"], rows[1]["after"]
+def told(tables: dict[str, Rows], out: Path) -> str:
+    """The tables as text, and a plain word on them."""
+    lines = [line for where, rows in tables.items() for line in _table(where, rows)]
+    before, after = near_ap50(tables[SITE])
     if before is not None and after is not None and after <= before:
         lines.append(f"No better on near hands: keep the model you had; {out} is for study.")
-    lines.append(
-        "Measured on this folder's val pictures alone. How the new weights do elsewhere is not known: "
-        "check them on pictures of other places before relying on them there."
-    )
+    if ELSEWHERE not in tables:
+        lines.append(
+            "Measured on this folder's val pictures alone. How the new weights do elsewhere is not known: "
+            "check them on pictures of other places before relying on them there."
+        )
     return "\n".join(lines)
+
+
+def near_ap50(rows: Rows) -> tuple[float | None, float | None]:
+    """Before and after, of any near hand."""
+    return rows[1]["before"], rows[1]["after"]
+
+
+def _table(where: str, rows: Rows) -> list[str]:
+    cells = [f"{row['what']:34}{_cell(row['before']):>9}{_cell(row['after']):>9}" for row in rows]
+    return [f"{'on val of ' + where:34}{'before':>9}{'after':>9}", *cells]
 
 
 def _cell(value: float | None) -> str:

@@ -9,7 +9,8 @@
 
 A checkpoint holds the weights, their moving average, the optimiser and the step;
 because a batch is a function of the step, a killed run continues on the same
-loss curve (except under a time budget, where the learning rate follows the clock).
+loss curve (except under a time budget, where the learning rate and the input side
+follow the clock).
 """
 
 from __future__ import annotations
@@ -89,9 +90,12 @@ def train(
     meter = _meter(recipe, saved)
     called = crew.wrapped(model.train())
 
-    for batch in arriving(plan, step, recipe.workers):
+    def share_done(at: int) -> float:
+        return _share_done(at, plan.steps, meter.trained_s, recipe)
+
+    for batch in arriving(plan, step, recipe.workers, share_done):
         meter.data_arrived()
-        done = crew.agreed(_share_done(step, plan.steps, meter.trained_s, recipe))
+        done = crew.agreed(share_done(step))
         raw = _predicted(called, batch, recipe.precision, crew.device)
         loss = _loss(model.score_kind, raw, batch, priors[batch.side_px])
         _require_finite("loss", float(loss.total.detach()), step)
@@ -211,6 +215,7 @@ def described(recipe: Recipe, plan: Plan) -> dict[str, Any]:
         "sides_px": [[until, list(sides)] for until, sides in plan.sides_px],
         "augmentation": asdict(plan.how),
         "source_weights": plan.source_weights,
+        **({"old_pictures": len(plan.old), "old_share": plan.old_share} if plan.old else {}),
         "seed": plan.seed,
         "processes": plan.ranks,
     }

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 import pytest
 
-from handguard.training.augment import IGNORED, NONE, Augmentation, augmented
+from handguard.training.augment import NONE, PROBABILITIES, Augmentation, augmented
 from handguard.training.coco import Sample
+from handguard.training.picture import IGNORED
 
 SIDE = 160
-GEOMETRY = Augmentation(
-    photometric=False, mosaic=0, glove_recolor=0, motion_blur=0, low_resolution=0, noise=0, rotation_deg=0
-)
+GEOMETRY = replace(NONE, zoom=(0.7, 2.2), aspect=1.3, quarter_turns=0.5, flip=0.5)
 
 
 def drawn(folder: Path, *, round_hand: bool = False, size_px: tuple[int, int] = (200, 150)) -> Sample:
@@ -91,7 +91,7 @@ TURNS = tuple(lambda x, n=n: np.rot90(x, n) for n in range(4))
 @pytest.mark.parametrize("seed", range(20))
 def test_everything_at_once_keeps_boxes_inside_and_labels_known(tmp_path: Path, seed: int) -> None:
     sample = drawn(tmp_path)
-    how = Augmentation(mosaic=0.5, glove_recolor=1.0, motion_blur=1.0, low_resolution=1.0, noise=1.0)
+    how = Augmentation(**dict.fromkeys(PROBABILITIES, 1.0) | {"mosaic": 0.5})
     image, boxes, labels = augmented([sample] * 4, np.random.default_rng(seed), SIDE, how)
     assert image.shape == (SIDE, SIDE, 3) and image.dtype == np.uint8
     assert len(boxes) == len(labels)
@@ -111,3 +111,12 @@ def test_the_picture_given_is_never_written_to(tmp_path: Path) -> None:
     before = sample.boxes_px.copy()
     augmented([sample] * 4, np.random.default_rng(3), SIDE, Augmentation())
     assert np.array_equal(before, sample.boxes_px)
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"zoom": (2.0, 1.0)}, {"zoom": (0.0, 1.0)}, {"aspect": 0.9}, {"rotation_deg": -1.0}]
+    + [{name: value} for name in PROBABILITIES for value in (-0.1, 1.1, float("nan"))],
+)  # fmt: skip
+def test_an_augmentation_that_makes_no_sense_cannot_be_made(wrong: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match=next(iter(wrong))):
+        Augmentation(**wrong)

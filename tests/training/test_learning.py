@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import cv2
 import pytest
 
 from handguard.cli import main
@@ -13,7 +14,7 @@ from handguard.detection.card import Card, OperatingPoint, locate, read_card
 from handguard.detection.weights import save_model
 from handguard.training.card_making import CLASSES
 from handguard.training.dataset_report import priors
-from tests.training.conftest import DrawnSet
+from tests.training.conftest import DrawnSet, draw
 
 TINY = ["--steps", "2", "--batch-size", "2", "--workers", "0"]
 
@@ -46,11 +47,15 @@ def test_training_ends_with_a_model_whose_card_hides_nothing(
     out = tmp_path / "out"
     sizes = tmp_path / "priors.json"
     sizes.write_text(json.dumps(priors(drawn.root, 4, 1)))
-    assert ran("train", "--data", drawn.root, "--out", out, *TINY, "--priors", sizes) == 0
+    recipe = tmp_path / "recipe.yaml"
+    recipe.write_text("{learning_rate: 1e-3, sides_px: [[1, [96]]], augmentation: {flip: 0.25}}")
+    command = ("train", "--data", drawn.root, "--out", out, *TINY, "--priors", sizes, "--recipe", recipe)
+    assert ran(*command) == 0
     assert {"checkpoint.pt", "metrics.csv", "curves.png"} < {path.name for path in out.iterdir()}
     card = read_card(locate(str(out / "palmnet-s.json")))
     assert card.recipe["steps_done"] == 2 and card.recipe["pictures_seen"] == 4
-    assert card.recipe["augmentation"]["flip"] == 0.5
+    assert card.recipe["augmentation"]["flip"] == 0.25 and card.recipe["learning_rate"] == 1e-3
+    assert card.recipe["sides_px"] == [[1.0, [96]]]
     assert card.prior_sizes is not None and [len(one) for one in card.prior_sizes] == [1, 1, 1, 1]
     assert {row["source"]: row["licence"] for row in card.data} == {
         "drawn_0": "not stated",
@@ -79,15 +84,23 @@ def test_training_ends_with_a_model_whose_card_hides_nothing(
 def test_fine_tuning_ends_with_a_table_of_before_and_after(
     drawn: DrawnSet, base: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    out = tmp_path / "tuned"
+    out, old = tmp_path / "tuned", tmp_path / "old"
+    draw(old, "train", 4)
+    draw(old, "val", 3)
     command = ("fine-tune", "--data", drawn.root, "--from", base, "--out", out, "--name", "our-site")
-    assert ran(*command, *TINY) == 0
+    assert ran(*command, *TINY, "--old", old, "--old-share", "0.5") == 0
     told = capsys.readouterr().out
-    assert "before" in told and "AP50, any near hand" in told
-    rows = json.loads((out / "before-after.json").read_text())["rows"]
-    assert {"what", "before", "after"} == set(rows[0])
+    assert "on val of this folder" in told and "on val of the old folder" in told
+    assert "AP50, any near hand" in told and "is not known" not in told
+    found = json.loads((out / "before-after.json").read_text())
+    assert found["old_share"] == 0.5
+    assert set(found["tables"]) == {"this folder", "the old folder"}
+    assert {"what", "before", "after"} == set(found["tables"]["the old folder"][0])
     card = read_card(locate(str(out / "our-site.json")))
     assert "from the weights of blank" in card.notes[0]
+    assert (card.recipe["old_pictures"], card.recipe["old_share"]) == (4, 0.5)
+    mixed = [row for row in card.data if row["split"] == "train (old)"]
+    assert sum(row["pictures"] for row in mixed) == 4 and all(row["licence"] for row in mixed)
 
 
 def test_training_starts_from_given_weights(drawn: DrawnSet, base: Path, tmp_path: Path) -> None:
@@ -104,6 +117,8 @@ def test_training_starts_from_given_weights(drawn: DrawnSet, base: Path, tmp_pat
         (("train", "--architecture", "ssd299"), "architecture: expected one of"),
         (("train", "--init", "nowhere.pth"), "nowhere.pth: expected"),
         (("train", "--priors", "nowhere.json"), "nowhere.json: expected prior sizes"),
+        (("train", "--recipe", "nowhere.yaml"), "nowhere.yaml: expected a training recipe"),
+        (("fine-tune", "--old", "nowhere"), "nowhere: expected val pictures"),
         (("fine-tune", "--from", "nobody"), "model nobody: expected"),
     ],
 )
@@ -116,6 +131,16 @@ def test_a_wrong_word_is_told_in_one_line_with_exit_code_2(
 ) -> None:
     assert ran(*arguments, "--data", drawn.root, "--out", tmp_path / "out", *TINY) == 2
     assert message in capsys.readouterr().err.replace("\n", " ")
+
+
+def test_what_the_network_is_shown_can_be_looked_at(drawn: DrawnSet, tmp_path: Path) -> None:
+    sheets = tmp_path / "sheets"
+    assert ran("dataset", "augmented", drawn.root, "--out", sheets) == 0
+    names = {path.name for path in sheets.iterdir()}
+    assert {"pasted-hands.png", "textured-gloves.png", "together.png", ".gitignore"} < names
+    sheet = cv2.imread(str(sheets / "together.png"))
+    assert sheet is not None and sheet.shape == (4 * 256, 6 * 256, 3)
+    assert (sheets / ".gitignore").read_text() == "*\n"
 
 
 def test_a_file_that_is_no_checkpoint_is_refused(

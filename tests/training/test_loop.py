@@ -14,10 +14,10 @@ import torch
 
 from handguard.errors import DatasetError, DeviceError, HandguardError, ModelError
 from handguard.training import checkpoints
-from handguard.training.batches import Batches, Plan, arriving
+from handguard.training.batches import Asked, Batches, Plan, arriving
 from handguard.training.coco import Sample
 from handguard.training.datasets import Split, load_split
-from handguard.training.loop import Recipe, train
+from handguard.training.loop import Recipe, _share_done, train
 from handguard.training.meter import METRICS, Progress, read_rows
 from tests.training.conftest import DrawnSet
 
@@ -105,10 +105,30 @@ def test_a_time_budget_ends_the_run_with_a_checkpoint(drawn: DrawnSet, tmp_path:
     assert checkpoints.read(tmp_path / checkpoints.CHECKPOINT).step == 1
 
 
+@pytest.mark.parametrize("workers", [0, 1])
+def test_under_a_time_budget_inputs_grow_with_the_time_and_not_with_the_steps(
+    drawn: DrawnSet, workers: int
+) -> None:
+    growing = replace(
+        plan_of(load_split(drawn.root, Split.TRAIN), 10**6), sides_px=((0.5, (64,)), (1.0, (96,)))
+    )
+    used_up = iter([0.0] * 4 + [0.7] * 100)
+    batches = arriving(growing, 0, workers, lambda step: next(used_up))
+    sides = [next(batches).side_px for _ in range(6)]
+    assert sides == [64] * 4 + [96] * 2
+
+
+def test_half_of_the_time_is_half_of_the_run_however_many_steps_were_planned() -> None:
+    recipe = replace(CALM, time_budget_s=100.0)
+    assert _share_done(7, 10**6, 50.0, recipe) == 0.5
+    assert _share_done(10**6, 10**6, 0.0, recipe) == 1.0
+    assert _share_done(7, 10**6, 10**9, replace(CALM, time_budget_s=None)) < 1e-5
+
+
 def test_a_batch_depends_on_its_number_alone(drawn: DrawnSet) -> None:
     plan = plan_of(load_split(drawn.root, Split.TRAIN), 8)
-    direct = [Batches(plan)[i] for i in range(8)]
-    resumed = list(arriving(plan, 5, workers=1))
+    direct = [Batches(plan)[Asked(i, 64)] for i in range(8)]
+    resumed = list(arriving(plan, 5, 1, lambda step: step / 8))
     assert len(resumed) == 3
     for one, again in zip(direct[5:], resumed, strict=True):
         assert one.side_px == again.side_px and torch.equal(one.images, again.images)
@@ -118,10 +138,26 @@ def test_a_batch_depends_on_its_number_alone(drawn: DrawnSet) -> None:
     assert not torch.equal(direct[0].images, direct[1].images)
 
 
+def test_old_pictures_are_drawn_as_often_as_was_asked(drawn: DrawnSet) -> None:
+    samples = load_split(drawn.root, Split.TRAIN)
+    plan = replace(plan_of(samples[:8], 4), old=samples[8:], old_share=0.25)
+    assert sum(plan.chances[8:]) == pytest.approx(0.25) and sum(plan.chances) == pytest.approx(1)
+    assert plan.pictures[8:] == samples[8:]
+
+
+@pytest.mark.parametrize("share", [0.0, 1.0, -0.1])
+def test_old_pictures_want_a_share_and_a_share_wants_old_pictures(drawn: DrawnSet, share: float) -> None:
+    samples = load_split(drawn.root, Split.TRAIN)
+    with pytest.raises(ValueError, match="old pictures"):
+        replace(plan_of(samples, 4), old=samples, old_share=share)
+    with pytest.raises(ValueError, match="old pictures"):
+        replace(plan_of(samples, 4), old_share=0.5)
+
+
 def test_each_process_of_a_crew_draws_its_own_pictures(drawn: DrawnSet) -> None:
     plan = plan_of(load_split(drawn.root, Split.TRAIN), 2)
-    first, second = Batches(plan)[0], Batches(replace(plan, rank=1, ranks=2))[0]
-    assert first.side_px == second.side_px
+    asked = Asked(0, 64)
+    first, second = Batches(plan)[asked], Batches(replace(plan, rank=1, ranks=2))[asked]
     assert not torch.equal(first.images, second.images)
 
 
@@ -132,6 +168,6 @@ def test_a_truncated_picture_is_named_in_one_sentence(drawn: DrawnSet, workers: 
         data = sample.path.read_bytes()
         sample.path.write_bytes(data[: len(data) // 2])
     with pytest.raises(DatasetError) as caught:
-        list(arriving(plan_of(samples, 1), 0, workers))
+        list(arriving(plan_of(samples, 1), 0, workers, lambda step: 0.0))
     assert ".jpg: expected a complete picture, found" in str(caught.value)
     assert "\n" not in str(caught.value)
