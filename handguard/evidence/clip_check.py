@@ -2,6 +2,10 @@
 
 A film that retention removed is gone for a reason, and the book of that later run
 says so; a film that is gone without such a word, or changed, is damage.
+
+A monitor that was killed may leave films that its book does not name any more: the
+recorder finished them when nobody could write. They are told by name. They prove
+nothing, but they are kept and held like any other, since they may show the accident.
 """
 
 from __future__ import annotations
@@ -14,6 +18,7 @@ from handguard.errors import RecordingError
 from handguard.evidence.clips import FOLDER, sha256_of
 from handguard.evidence.notes import BOOK
 from handguard.evidence.reading import read_records
+from handguard.evidence.retention import clips_in
 from handguard.evidence.schema import Kind, Record
 
 
@@ -24,11 +29,13 @@ class ClipCheck:
     good: int
     removed: int  # with a word in some book
     problems: tuple[str, ...]  # changed, or gone without a word
+    unnamed: tuple[str, ...] = ()  # files that the book does not name
 
     def text(self) -> str:
         """A line for a person, and one for each problem."""
         told = f"clips: {self.good} as recorded, {self.removed} removed to make room"
-        return "\n".join([told, *(f"  bad: {problem}" for problem in self.problems)])
+        left = [f"  not in the book, so unproven: {name}" for name in self.unnamed]
+        return "\n".join([told, *(f"  bad: {problem}" for problem in self.problems), *left])
 
     def raise_if_damaged(self) -> None:
         """Raises `RecordingError` naming the first bad film."""
@@ -40,16 +47,15 @@ def check_clips(run: Path, base: sqlite3.Connection) -> ClipCheck:
     """Compare every film of a run with its record. `base` is an index with the runs that may have removed some."""
     removed = _removed(base, run.resolve().name)
     good, gone, problems = 0, 0, []
-    for record in read_records(run / BOOK):
-        if record["kind"] != Kind.CLIP.value:
-            continue
+    records = [record for record in read_records(run / BOOK) if record["kind"] == Kind.CLIP.value]
+    for record in records:
         if record["name"] in removed:
             gone += 1
         elif problem := _problem(run / FOLDER, record):
             problems.append(problem)
         else:
             good += 1
-    return ClipCheck(good, gone, tuple(problems))
+    return ClipCheck(good, gone, tuple(problems), _unnamed(run / FOLDER, records))
 
 
 def film_states(run: Path, clips: list[Record]) -> list[str]:
@@ -60,6 +66,13 @@ def film_states(run: Path, clips: list[Record]) -> list[str]:
         frames = f"frames {clip['first_frame']} to {clip['last_frame']}, {clip['lost_views']} not in it"
         states.append(f"film {run / FOLDER / clip['file']}  {frames}  {problem or 'as recorded'}")
     return states
+
+
+def _unnamed(folder: Path, records: list[Record]) -> tuple[str, ...]:
+    """Files of clips that no record names."""
+    named = {name for record in records for name in (record["file"], f"{record['name']}.json")}
+    found = [path for clip in clips_in(folder) for path in clip.files] if folder.is_dir() else []
+    return tuple(str(path) for path in found if path.name not in named)
 
 
 def _removed(base: sqlite3.Connection, run: str) -> set[str]:

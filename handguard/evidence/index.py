@@ -27,7 +27,7 @@ from handguard.evidence.notes import BOOK
 from handguard.evidence.store import segment_numbers
 
 INDEX = "index.sqlite"
-VERSION = 1
+VERSION = 2
 _TABLES = """
 CREATE TABLE runs (
     run TEXT PRIMARY KEY, machine_id TEXT, software_version TEXT, config_hash TEXT, model_hash TEXT,
@@ -61,13 +61,14 @@ def runs_in(folder: Path) -> dict[str, Path]:
 
 
 @contextmanager
-def open_index(folder: Path, *, afresh: bool = False) -> Iterator[sqlite3.Connection]:
+def open_index(folder: Path, *, afresh: bool = False, kept: bool = True) -> Iterator[sqlite3.Connection]:
     """The index of all runs in the folder, read up to now. Raises `RecordingError` if there is no run.
 
-    It lies in `FOLDER/index.sqlite`; of a single run, or where that cannot be written, in memory.
+    It lies in `FOLDER/index.sqlite`; of a single run, where that cannot be written, or if
+    it shall not be kept, in memory.
     """
     runs = runs_in(folder)
-    path = folder / INDEX if folder not in runs.values() and folder.name != BOOK else None
+    path = folder / INDEX if kept and folder not in runs.values() and folder.name != BOOK else None
     if path is not None and afresh:
         path.unlink(missing_ok=True)
     base = _opened(path)

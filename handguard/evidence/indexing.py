@@ -16,7 +16,8 @@ from typing import Any
 
 from handguard.errors import RecordingError, mismatch
 from handguard.evidence.chain import split_line
-from handguard.evidence.schema import Record, check_schema
+from handguard.evidence.migrations import schema_of, told_today
+from handguard.evidence.schema import SCHEMA, Record
 from handguard.evidence.store import MAX_LINE_BYTES, read_lines, segment_name, segment_numbers
 
 _DECISION = b'"kind":"decision"'  # inside a text it would stand with backslashes
@@ -47,6 +48,7 @@ class Place:
     last_hash: str = ""
     decision: str = ""  # the newest decision, as it stands in the book: the next record may be its trip
     waiting: list[list[int]] = field(default_factory=list)  # [seq, permit_seq, captured_ns] of unanswered trips
+    schema: int = SCHEMA  # of the book, once its genesis is read
     genesis: Row = field(default_factory=dict)
     frames: int = 0
     records: int = 0
@@ -119,9 +121,9 @@ class RunReader:
             place.frames += _NOT_JUDGED not in line
             place.decision = line.decode("ascii", "replace")
             if place.waiting:
-                self._hear(_record(line, where))
+                self._hear(told_today(_record(line, where), place.schema))
             return
-        record = _record(line, where)
+        record = told_today(_record(line, where), place.schema)
         place.last_utc = str(record.get("wall_time_utc", ""))
         kind = EVENT_KINDS.get(record.get("event", ""), OTHER_KINDS.get(record.get("kind", "")))
         if kind is not None:
@@ -132,13 +134,13 @@ class RunReader:
         """What a record changes for the whole run."""
         place = self._place
         if kind == "start":
-            check_schema(record, where)
+            place.schema = schema_of(record, where)
             names = ("machine_id", "software_version", "config_hash", "model_hash", "boot_id")
             place.genesis = {name: str(record.get(name, "")) for name in names} | {"began_utc": place.last_utc}
         elif kind == "fault":
             place.lost += int(record.get("lost_records", 0))
         elif kind == "trip" and place.decision:
-            before = _record(place.decision.encode(), where)
+            before = told_today(_record(place.decision.encode(), where), place.schema)
             place.waiting.append([record["seq"], before["permit_seq"], before["captured_ns"]])
         place.closed |= kind == "stop"
 

@@ -8,7 +8,8 @@ from pathlib import Path
 
 from handguard.errors import RecordingError, mismatch
 from handguard.evidence.chain import split_line
-from handguard.evidence.schema import Record, check_schema
+from handguard.evidence.migrations import schema_of, told_today
+from handguard.evidence.schema import Record
 from handguard.evidence.store import read_lines, segment_name, segment_numbers
 
 
@@ -18,17 +19,15 @@ def read_records(directory: Path) -> Iterator[Record]:
     Raises `RecordingError` for a folder without a recording, a line that cannot
     be read, and a schema this program does not know.
     """
-    first = True
+    schema: int | None = None
     for number in segment_numbers(directory):
         path = directory / segment_name(number)
         for line_number, line in enumerate(read_lines(path), start=1):
             where = f"{path}:{line_number}"
             if line.endswith(b"\n"):
                 record = _record(line, where)
-                if first:
-                    check_schema(record, where)
-                first = False
-                yield record
+                schema = schema_of(record, where) if schema is None else schema
+                yield told_today(record, schema)
 
 
 def record_at(directory: Path, seq: int) -> tuple[Record, Record | None]:

@@ -14,7 +14,7 @@ written. Times inside a record say when it happened. float32 values are written
 as the shortest decimal that reads back to the same float32, so nothing of a
 detection is lost and nothing is padded.
 
-A change that an old reader would misread raises `SCHEMA`.
+A change that an old reader would misread raises `SCHEMA` and adds a step to `migrations`.
 """
 
 from __future__ import annotations
@@ -190,19 +190,6 @@ def close_record(reason: str, lost_records: int) -> Record:
 def is_trip(record: Record) -> bool:
     """True for the event that must be signed and on disk at once."""
     return record.get("event") == "tripped"
-
-
-def check_schema(record: Record, where: str) -> None:
-    """Refuse a book this program is too old, or not meant, to read. Raises `RecordingError`."""
-    schema = record.get("schema")
-    if record.get("kind") != Kind.GENESIS.value or type(schema) is not int:
-        raise RecordingError(
-            mismatch(where, "a genesis record with a schema number", repr(record.get("kind")))
-        )
-    if schema > SCHEMA:
-        raise RecordingError(mismatch(f"{where}: schema", f"{SCHEMA} or older (update handguard)", schema))
-    if schema < 1:
-        raise RecordingError(mismatch(f"{where}: schema", f"1 to {SCHEMA}", schema))
 
 
 def _zone(zone: ZoneStatus) -> Record:

@@ -25,7 +25,8 @@ from typing import Any, NoReturn
 
 from handguard.errors import HandguardError
 from handguard.evidence.chain import ROOT, Link, extend, hash_after, split_line
-from handguard.evidence.schema import Kind, Record, check_schema
+from handguard.evidence.migrations import schema_of
+from handguard.evidence.schema import Kind, Record
 from handguard.evidence.signing import PublicKey
 from handguard.evidence.store import read_lines, segment_name, segment_numbers
 from handguard.evidence.verification import Problem, ProblemKind, Verification
@@ -176,7 +177,7 @@ class _Reader:
 
     def _check_genesis(self, record: Record) -> None:
         try:
-            check_schema(record, f"{self._segment}:1")
+            schema_of(record, f"{self._segment}:1")
         except HandguardError as error:
             self._break(ProblemKind.SCHEMA, str(error))
         try:

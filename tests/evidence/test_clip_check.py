@@ -67,6 +67,24 @@ def test_a_film_that_a_later_run_removed_is_not_bad(runs, genesis, key):
     assert (result.good, result.removed, result.problems) == (0, 2, ())
 
 
+def test_films_of_a_killed_monitor_that_its_book_does_not_name_are_told_by_name(runs):
+    clips = runs / "r1" / "clips"
+    for name in ("trip-0002.mp4", "trip-0002.json"):
+        (clips / name).write_bytes((clips / name.replace("2", "1")).read_bytes())
+    result = check(runs)
+    assert result.unnamed == (str(clips / "trip-0002.json"), str(clips / "trip-0002.mp4"))
+    assert f"not in the book, so unproven: {clips / 'trip-0002.mp4'}" in result.text()
+    assert (result.good, result.problems) == (2, ())
+    result.raise_if_damaged()
+
+
+def test_a_run_without_films_has_none_to_tell_of(runs, genesis, key):
+    with EvidenceWriter.open(runs / "r2" / "evidence", genesis, key):
+        pass
+    with open_index(runs) as base:
+        assert check_clips(runs / "r2", base).text() == "clips: 0 as recorded, 0 removed to make room"
+
+
 def test_a_moment_is_shown_by_the_films_around_it(runs):
     with open_index(runs) as base:
         clip = clips_showing(base, "r1", 0)
