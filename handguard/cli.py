@@ -11,6 +11,7 @@ import typer
 from rich.console import Console
 
 from handguard import __version__
+from handguard.bench_cli import benching
 from handguard.errors import HandguardError
 from handguard.events_cli import events_app
 from handguard.learning_cli import learning
@@ -31,6 +32,7 @@ app.add_typer(events_app, name="events")
 app.add_typer(relay_app, name="relay")
 app.add_typer(learning)
 app.add_typer(replaying)
+app.add_typer(benching)
 
 ConfigFile = Annotated[
     Path, typer.Option("--config", "-c", help="Settings (YAML). `handguard config show` explains them.")

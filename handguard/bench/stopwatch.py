@@ -1,0 +1,133 @@
+"""Clocks at the joints of a live run: round its detector, its network and its permit line.
+
+    captured → taken      mailbox       the camera's thread hands the frame to the loop
+    taken → asked         trust         senses read, the picture looked at: alive, lit?
+    asked → fed           preprocess    crop, resize, letterbox
+    fed → answered        network       the compiled network's own execution
+    answered → detected   decode        scores, boxes, suppression, back to the frame's pixels
+    detected → judged     zones         overlap and sweep
+    judged → sent         permit        interlock, decision, permit in the keeper's pipe
+    sent → OFF bytes      keeper        the keeper's process, the port, the board's side of the pty
+
+Each clock costs about 0.1 µs. Rows go into an array made beforehand.
+"""
+
+from __future__ import annotations
+
+import os
+import resource
+import time
+
+import numpy as np
+from numpy.typing import NDArray
+
+from handguard.detection.backends.engine import Engine
+from handguard.detection.detector import HandDetector
+from handguard.ports import PermitLine
+from handguard.types import Decision, Detections, Frame, KeeperReport, Permit, Tripped
+
+JOINTS = ("captured", "taken", "asked", "fed", "answered", "detected", "judged", "sent")
+STAGES = ("mailbox", "trust", "preprocess", "network", "decode", "zones", "permit")
+WEIGHED_EVERY = 30  # frames between two looks at the memory in use
+_PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
+
+
+class TimedEngine:
+    """An `Engine` that notes when it was asked and when it answered."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self.canvas, self.priors, self.description = engine.canvas, engine.priors, engine.description
+        self.fed_ns = self.answered_ns = 0
+
+    def infer(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        self.fed_ns = time.monotonic_ns()
+        raw = self._engine.infer()
+        self.answered_ns = time.monotonic_ns()
+        return raw
+
+
+class TimedDetector:
+    """`ports.Detector` that notes when it was asked, round one whose network is timed as well."""
+
+    def __init__(self, detector: HandDetector) -> None:
+        self._detector = detector
+        self.description = detector.description
+        detector.engine = self.engine = TimedEngine(detector.engine)
+        self.asked_ns = 0
+
+    def detect(self, frame: Frame) -> Detections:
+        self.asked_ns = time.monotonic_ns()
+        return self._detector.detect(frame)
+
+
+class TimedLine:
+    """`ports.PermitLine` that notes when a permit was in the pipe."""
+
+    def __init__(self, line: PermitLine) -> None:
+        self._line = line
+        self.sent_ns = 0
+
+    def send(self, permit: Permit) -> None:
+        self._line.send(permit)
+        self.sent_ns = time.monotonic_ns()
+
+    def report(self) -> KeeperReport:
+        return self._line.report()
+
+
+class Stopwatch:
+    """An `EventSink` that turns every judged frame into a row of joints. One thread.
+
+    `label` is written beside each row, for measurements in turns; it may be changed at any time.
+    """
+
+    faults: frozenset[str] = frozenset()
+
+    def __init__(self, detector: TimedDetector, line: TimedLine, frames: int) -> None:
+        self._detector, self._line = detector, line
+        self._rows = np.zeros((frames, len(JOINTS)), np.int64)
+        self._labels = np.zeros(frames, np.int64)
+        self._page_faults = np.zeros(frames, np.int64)
+        self._count = 0
+        self.label = 0
+        self.trips: list[tuple[int, int]] = []  # captured_ns, sent_ns
+        self.resident_bytes: list[int] = []
+
+    @property
+    def rows_ns(self) -> NDArray[np.int64]:
+        """(N, 8), one column for each of `JOINTS`."""
+        return self._rows[: self._count]
+
+    @property
+    def labels(self) -> NDArray[np.int64]:
+        """(N,)"""
+        return self._labels[: self._count]
+
+    @property
+    def page_faults(self) -> NDArray[np.int64]:
+        """(N - 1,) of the loop's thread from frame to frame: memory touched for the first time."""
+        return np.diff(self._page_faults[: self._count])
+
+    def record(self, decision: Decision, permit: Permit, report: KeeperReport | None = None) -> None:
+        """Note one tick; those without a judged frame, and those beyond the last row, are left out."""
+        if decision.detections is None or self._count == len(self._rows):
+            return
+        times, engine = decision.times, self._detector.engine
+        self._rows[self._count] = (
+            times.captured_ns, times.taken_ns, self._detector.asked_ns, engine.fed_ns,
+            engine.answered_ns, times.detected_ns, times.judged_ns, self._line.sent_ns,
+        )  # fmt: skip
+        self._labels[self._count] = self.label
+        self._page_faults[self._count] = resource.getrusage(resource.RUSAGE_THREAD).ru_minflt
+        self._count += 1
+        if any(isinstance(event, Tripped) and event.zone for event in decision.events):
+            self.trips.append((times.captured_ns, self._line.sent_ns))
+        if self._count % WEIGHED_EVERY == 0:
+            self.resident_bytes.append(resident_bytes())
+
+
+def resident_bytes() -> int:
+    """Memory of this process that is in use now."""
+    with open("/proc/self/statm") as file:
+        return int(file.read().split()[1]) * _PAGE_BYTES
