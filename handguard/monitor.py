@@ -19,11 +19,12 @@ from handguard.capture.clock import MonotonicClock
 from handguard.capture.mailbox import Mailbox
 from handguard.desk.feed import FeedWriter
 from handguard.desk.snapshot import Chronicle
+from handguard.errors import DeviceError
 from handguard.evidence.summary import Summary
 from handguard.pipeline import Memory, Rules, Senses, advance, permit_of
 from handguard.ports import Detector, EventSink, PermitLine, ResetInput
 from handguard.relay.operator import SimulatedOperator
-from handguard.types import Decision, Frame, KeeperReport, Output, Permit
+from handguard.types import Button, Decision, Frame, KeeperReport, Output, Permit
 
 CAMERA_FAULT = "camera"
 TIDY_EVERY = 256  # ticks; a collection takes a fraction of a millisecond
@@ -105,14 +106,23 @@ class Monitor:
     def _senses(self, frame: Frame | None, report: KeeperReport) -> Senses:
         parts = self._parts
         camera = {CAMERA_FAULT} if parts.mailbox.failure is not None else set()
+        button = self._button()
         return Senses(
             taken_ns=self._clock.now_ns(),
             frame=frame,
-            reset_down=parts.reset.down(),
+            reset_down=button and button.down,
+            reset_since_ns=button and button.since_ns,
             contactor_open=report.contactor_open,
             impairments=frozenset(camera | (report.faults & RECOVERABLE)),
             faults=report.faults - RECOVERABLE,
         )
+
+    def _button(self) -> Button | None:
+        """The reset button; None when it cannot be read, which blinds."""
+        try:
+            return self._parts.reset.read()
+        except DeviceError:
+            return None
 
     def _tidy(self) -> None:
         """Collect garbage now and then, between two frames: what ran since the start is little."""

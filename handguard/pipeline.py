@@ -25,6 +25,8 @@ from handguard.types import (
     Output,
     Permit,
     Sensed,
+    ResetFreed,
+    ResetStuck,
     StageTimes,
     StateChanged,
     Tripped,
@@ -54,12 +56,13 @@ class Senses:
 
     taken_ns: int  # when the tick began: the frame left the mailbox
     frame: Frame | None  # None: no new frame came
-    reset_down: bool = False
+    reset_down: bool | None = False  # None: the button cannot be read
     contactor_open: bool | None = None
     impairments: frozenset[str] = frozenset()
     faults: frozenset[str] = frozenset()
 
 
+    reset_since_ns: int | None = None
 @dataclass(frozen=True, slots=True, eq=False)
 class Memory:
     """What one tick leaves for the next."""
@@ -98,6 +101,7 @@ def advance(
         contactor_open=senses.contactor_open,
         impairments=senses.impairments | seen.distrust | sight.impairments,
         faults=senses.faults | sight.failures,
+        reset_since_ns=senses.reset_since_ns,
     )
     stepped = interlock.step(memory.interlock, observation, rules.interlock)
     after = replace(seen, interlock=stepped)
@@ -149,7 +153,7 @@ def _decision(
         output=interlock.output_of(after.interlock.state),
         cause=_cause(after),
         events=tuple(_events(before, after, frame_seq, judged_ns)),
-        sensed=Sensed(told.reset_down, told.contactor_open, told.impairments, told.faults),
+        sensed=Sensed(told.reset_down, told.contactor_open, told.impairments, told.faults, told.reset_since_ns),
     )
 
 
@@ -178,7 +182,14 @@ def _events(before: Memory, after: Memory, frame_seq: int, at_ns: int) -> list[E
         events.append(Tripped(at_ns, frame_seq, cause, name, score))
     if was is not now:
         events.append(StateChanged(at_ns, frame_seq, was, now, cause))
-    return events + _warnings(before, after, frame_seq, at_ns)
+    return events + _of_the_button(before, after, frame_seq, at_ns) + _warnings(before, after, frame_seq, at_ns)
+
+
+def _of_the_button(before: Memory, after: Memory, frame_seq: int, at_ns: int) -> list[Event]:
+    was_stuck, is_stuck = before.interlock.reset_is_stuck, after.interlock.reset_is_stuck
+    if was_stuck == is_stuck:
+        return []
+    return [ResetStuck(at_ns, frame_seq) if is_stuck else ResetFreed(at_ns, frame_seq)]
 
 
 def _warnings(before: Memory, after: Memory, frame_seq: int, at_ns: int) -> list[Event]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from handguard.types import Decision, Detections, Frame, KeeperReport, Permit, PictureFormat
+from handguard.types import Button, Decision, Detections, Frame, KeeperReport, Permit, PictureFormat
 
 
 class Clock(Protocol):
@@ -64,10 +64,10 @@ class PermitLine(Protocol):
 
 
 class ResetInput(Protocol):
-    """The reset button."""
+    """The reset button. What counts as a press is the interlock's business alone."""
 
-    def down(self) -> bool:
-        """Raw level, now: True while pressed."""
+    def read(self) -> Button:
+        """The raw level, now. Never waits; raises `DeviceError` when the button cannot be read."""
 
 
 class EventSink(Protocol):

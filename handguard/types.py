@@ -136,7 +136,7 @@ class State(Enum):
     RUN = auto()  # protective field free, reset given
     TRIPPED = auto()  # intruded or blind
     AWAIT_RESET = auto()  # free again, held by the restart interlock
-    LOCKOUT = auto()  # a fault that only a restart of the process may clear
+    LOCKOUT = auto()  # a fault that only a service action may clear
 
 
 class Condition(Enum):
@@ -165,6 +165,14 @@ class Permit:
 
 
 @dataclass(frozen=True, slots=True)
+class Button:
+    """The reset button as it was read: its raw level, and since when where the input stamps its edges."""
+
+    down: bool
+    since_ns: int | None = None  # monotonic
+
+
+@dataclass(frozen=True, slots=True)
 class KeeperReport:
     """What the relay keeper last said about itself and the board."""
 
@@ -173,6 +181,7 @@ class KeeperReport:
     written_ns: int  # when that write returned, monotonic
     contactor_open: bool | None  # None: this board has no feedback
     faults: frozenset[str] = frozenset()
+    reset_down: bool | None = None  # of a button at the board; None: no such button, or not heard of
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,17 +235,34 @@ class WarningCleared:
     zone: str
 
 
-Event = StateChanged | Tripped | WarningRaised | WarningCleared
+@dataclass(frozen=True, slots=True)
+class ResetStuck:
+    """The reset button is down for longer than any press, or has been since power-up; no press is heard."""
+
+    at_ns: int
+    frame_seq: int
+
+
+@dataclass(frozen=True, slots=True)
+class ResetFreed:
+    """A stuck reset button was let go."""
+
+    at_ns: int
+    frame_seq: int
+
+
+Event = StateChanged | Tripped | WarningRaised | WarningCleared | ResetStuck | ResetFreed
 
 
 @dataclass(frozen=True, slots=True)
 class Sensed:
     """What the interlock was told at one tick beside hands and times; with these it can be stepped again."""
 
-    reset_down: bool
+    reset_down: bool | None  # None: the button could not be read
     contactor_open: bool | None
     impairments: frozenset[str]  # of the senses, of the picture and of the looking
     faults: frozenset[str]
+    reset_since_ns: int | None = None  # when the button came to that level, where its input stamps edges
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -249,7 +275,7 @@ class Decision:
     zones: tuple[ZoneStatus, ...]
     state: State
     output: Output
-    cause: str  # 'free', 'reset', 'intruded: <zone>', 'blind: <why>', 'fault: <names>'
+    cause: str  # 'free', 'free: <what>', 'reset', 'intruded: <zone>', 'blind: <why>', 'fault: <names>'
     events: tuple[Event, ...] = field(default=())
     sensed: Sensed | None = None  # None: made outside of a tick
 

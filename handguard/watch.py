@@ -25,7 +25,7 @@ from handguard.capture.simulated import SimulatedScene
 from handguard.capture.sources import is_device, is_network
 from handguard.config import Settings, cautions, fingerprint
 from handguard.desk.feed import FeedWriter
-from handguard.errors import ConfigError, DeviceMissing, mismatch
+from handguard.errors import ConfigError, mismatch
 from handguard.evidence.ledger import WritePolicy
 from handguard.evidence.machine import boot_id, machine_id
 from handguard.evidence.schema import Genesis, OperatorAction
@@ -34,23 +34,15 @@ from handguard.evidence.summary import Summary, percentiles
 from handguard.evidence.writer import EvidenceWriter
 from handguard.monitor import Monitor, Parts
 from handguard.onlookers import Onlookers
-from handguard.ports import FrameSource, ResetInput
-from handguard.relay.board import BoardSettings
-from handguard.relay.boards import promised
-from handguard.relay.keeper_state import KeeperLimits
-from handguard.relay.keyboard import KeyboardReset
-from handguard.relay.link import KeeperLink
-from handguard.relay.operator import SimulatedOperator
+from handguard.ports import FrameSource
 from handguard.relay.simulated_board import SimulatedBoard
-from handguard.relay.unconnected import NoButton, Unconnected
-from handguard.relay.warning_lamp import WarningLamp
 from handguard.scheduling import Precedence
 from handguard.scorekeeper import Scorekeeper
 from handguard.types import PictureFormat
+from handguard.wiring import lamp_of, relay_of, reset_of, simulated_board
 
 Say = Callable[[str], None]
 KEY_NAME = "signing-key.pem"
-ANSWERS = "a board that answers a question about its contact, as the strict profile wants"
 PERIODS_PER_DEADLINE = 1.2  # one frame's time, and some for judging it
 
 
@@ -98,9 +90,9 @@ class LiveRun:
         detector = detector_of(settings, zones, picture)
         evidence = stack.enter_context(_evidence(settings, out, picture, detector.weights_sha256))
         evidence.operator(OperatorAction.ARM, detail="start")
-        self.board = _simulated_board(settings, out, stack)
-        self.relay = _relay(settings, self.board, stack)
-        reset = _reset(settings, stack)
+        self.board = simulated_board(settings, out, stack)
+        self.relay = relay_of(settings, self.board, stack)
+        reset = reset_of(settings, self.relay, stack)
         feed = FeedWriter(picture.width_px, picture.height_px)
         onlookers = Onlookers(settings, feed.name, zones, stack)
         onlookers.look_on(panel=options.panel, window=options.window)
@@ -111,7 +103,7 @@ class LiveRun:
         camera = CameraThread(self.source, self.mailbox, reopen=reopen)
         self.summary = Summary()
         self.score = Scorekeeper(self.source, zones) if isinstance(self.source, SimulatedScene) else None
-        lamp = _lamp(settings, self.board, stack)
+        lamp = lamp_of(settings, self.board, stack)
         sinks = tuple(sink for sink in (evidence, lamp, self.score) if sink is not None)
         shows_picture = options.window or settings.evidence.clips.enabled
         self.parts = Parts(
@@ -164,72 +156,6 @@ def _evidence(settings: Settings, out: Path, picture: PictureFormat, model_hash:
     )
     policy = WritePolicy(sync_every_s=settings.evidence.fsync_s)
     return EvidenceWriter.open(out / "evidence", genesis, key, policy)
-
-
-def _simulated_board(settings: Settings, out: Path, stack: ExitStack) -> SimulatedBoard | None:
-    if settings.relay.driver != "simulated":
-        return None
-    return stack.enter_context(SimulatedBoard(out / "board", out / "board.jsonl"))
-
-
-def _relay(settings: Settings, board: SimulatedBoard | None, stack: ExitStack) -> KeeperLink | Unconnected:
-    """The keeper, which has said OFF when this returns; or nothing at all."""
-    wanted = settings.relay
-    if wanted.driver == "none":
-        return Unconnected()
-    settled = _board_settings(settings, board)
-    _require_profile(settings, settled)
-    limits = KeeperLimits(
-        deadline_ns=wanted.deadline_ms * 1_000_000, feedback_ns=wanted.edm_timeout_ms * 1_000_000
-    )
-    link = KeeperLink(settled, limits)
-    stack.callback(link.close)
-    if settings.safety.profile == "strict" and not link.wait_for_readback():
-        raise DeviceMissing(mismatch(f"relay.port: {settled.port}", ANSWERS, "silence"))
-    return link
-
-
-def _lamp(settings: Settings, board: SimulatedBoard | None, stack: ExitStack) -> WarningLamp | None:
-    """The warning lamp, on a board that is not the keeper's. Raises `ConfigError` where it is."""
-    wanted = settings.warning.lamp
-    if wanted is None:
-        return None
-    own = BoardSettings(wanted.driver, wanted.port, wanted.channel, wanted.options)
-    lamp = WarningLamp(own, str(board.link) if board else str(settings.relay.port))
-    stack.callback(lamp.close)
-    return lamp
-
-
-def _board_settings(settings: Settings, board: SimulatedBoard | None) -> BoardSettings:
-    """What the keeper is told. `baud` and `query` are LCUS's; other boards have theirs in `options`."""
-    wanted = settings.relay
-    second = wanted.second
-    more = {"baud": wanted.baud, "query": "auto" if wanted.query == "ff" else wanted.query}
-    if board is not None:
-        return BoardSettings("lcus", str(board.link), wanted.channel, more)
-    options = {**(more if wanted.driver == "lcus" else {}), **wanted.options}
-    beside = BoardSettings(second.driver, second.port, second.channel, second.options) if second else None
-    return BoardSettings(wanted.driver, str(wanted.port), wanted.channel, options, beside)
-
-
-def _require_profile(settings: Settings, board: BoardSettings) -> None:
-    """strict: a board that drops out by itself, and can be asked. Raises `ConfigError`."""
-    can = promised(board)
-    missing = {"a time limit of its own": can.hw_timeout_ms is None, "feedback": not can.readback}
-    lacks = " and ".join(what for what, is_missing in missing.items() if is_missing)
-    if lacks and settings.safety.profile == "strict":
-        where = f"{settings.origin.file}: relay.driver"
-        expected = f"a board with {lacks} in the strict profile (docs/relays.md)"
-        raise ConfigError(mismatch(where, expected, settings.relay.driver))
-
-
-def _reset(settings: Settings, stack: ExitStack) -> ResetInput:
-    kind = settings.reset.input
-    if kind == "keyboard":
-        keyboard = KeyboardReset()
-        stack.callback(keyboard.close)
-        return keyboard
-    return SimulatedOperator(settings.reset.after_free_s) if kind == "simulated" else NoButton()
 
 
 def _reopening(settings: Settings) -> Callable[[], FrameSource] | None:

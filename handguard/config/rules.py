@@ -24,7 +24,9 @@ def refused_by_profile(settings: Settings) -> Iterator[Problem]:
     if settings.safety.profile != "strict":
         return
     may_not: dict[Key, tuple[str, bool]] = {
-        ("reset", "input"): ("keyboard or none in the strict profile", settings.reset.input == "simulated"),
+        ("reset", "input"): (
+            "keyboard, gpio, board or none in the strict profile", settings.reset.input == "simulated"
+        ),  # fmt: skip
         ("interlock", "restart"): ("manual in the strict profile", settings.interlock.restart != "manual"),
         ("relay", "driver"): ("a relay in the strict profile", settings.relay.driver == "none"),
     }

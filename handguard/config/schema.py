@@ -224,7 +224,10 @@ class RelaySettings(Block):
 class ResetSettings(Block):
     """The button that lets the machine run again."""
 
-    input: Literal["simulated", "keyboard", "none"] = "none"
+    input: Literal["simulated", "keyboard", "gpio", "board", "none"] = "none"
+    chip: Text | None = None  # gpio: /dev/gpiochip0
+    line: int | None = Field(None, ge=0, le=1023)  # gpio: the button pulls it to ground
+    debounce_ms: int = Field(20, ge=0, le=50)  # gpio: by the kernel
     after_free_s: Annotated[float, hard("reset.after_free_s")] = 2.0  # simulated: it waits this long
 
 
@@ -240,6 +243,16 @@ class ClipSettings(Block):
 
     enabled: bool = True
     pre_s: float = Field(10.0, ge=0, le=60)
+    @model_validator(mode="after")
+    def _gpio_has_a_line(self) -> ResetSettings:
+        for key in ("chip", "line"):
+            is_there = getattr(self, key) is not None
+            if self.input == "gpio" and not is_there:
+                raise bad("the GPIO chip and line of the button", key, "nothing")
+            if self.input != "gpio" and is_there:
+                raise bad(f"no {key} with input {self.input}", key)
+        return self
+
     post_s: float = Field(5.0, ge=0, le=60)
     quota_gb: float = Field(10.0, gt=0, le=100_000)  # of all runs in evidence.dir; the oldest not held go first
 

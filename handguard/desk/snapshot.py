@@ -13,6 +13,8 @@ from handguard.types import (
     HandClass,
     KeeperReport,
     Output,
+    ResetFreed,
+    ResetStuck,
     StageTimes,
     State,
     Tripped,
@@ -133,5 +135,7 @@ def _line(event: object) -> str | None:
         return f"TRIP {event.cause}"
     if isinstance(event, WarningRaised):
         return f"warning {event.zone}"
+    if isinstance(event, ResetStuck | ResetFreed):
+        return "reset button is stuck" if isinstance(event, ResetStuck) else "reset button let go"
     before, after = getattr(event, "before", None), getattr(event, "after", None)
     return f"{before.name} → {after.name}" if before and after else None

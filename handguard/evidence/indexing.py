@@ -28,6 +28,8 @@ EVENT_KINDS = {
     "warning_raised": "warning",
     "warning_cleared": "cleared",
     "state_changed": "state",
+    "reset_stuck": "fault",
+    "reset_freed": "cleared",
 }
 OTHER_KINDS = {
     "genesis": "start", "operator": "operator", "fault": "fault", "close": "stop", "clip": "clip",
@@ -175,6 +177,8 @@ class RunReader:
 
 def _words(kind: str, record: Record) -> str:
     """One record in a few words for a list."""
+    if record.get("event") in ("reset_stuck", "reset_freed"):
+        return str(record["event"]).replace("_", "-")
     words = {
         "state": ("before", "after"),
         "operator": ("action", "who", "detail"),

@@ -33,6 +33,8 @@ from handguard.types import (
     HandClass,
     KeeperReport,
     Permit,
+    ResetFreed,
+    ResetStuck,
     Sensed,
     StageTimes,
     StateChanged,
@@ -78,6 +80,8 @@ _EVENT_NAMES: dict[type, str] = {
     Tripped: "tripped",
     WarningRaised: "warning_raised",
     WarningCleared: "warning_cleared",
+    ResetStuck: "reset_stuck",
+    ResetFreed: "reset_freed",
 }
 
 
@@ -203,11 +207,13 @@ def _zone(zone: ZoneStatus) -> Record:
 
 
 def _sensed(told: Sensed) -> Record:
+    stamp = {} if told.reset_since_ns is None else {"reset_since_ns": told.reset_since_ns}
     return {
         "reset_down": told.reset_down,
         "contactor_open": told.contactor_open,
         "impairments": sorted(told.impairments),
         "faults": sorted(told.faults),
+        **stamp,
     }
 
 

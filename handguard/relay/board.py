@@ -36,6 +36,7 @@ class Capabilities:
     hw_timeout_ms: int | None  # drops out by itself when the host is silent; None: holds for ever
     min_interval_ms: int  # least time between two commands, questions included
     channels: int
+    button: bool = False  # a reset button is wired to the board, and every answer tells of it
 
 
 class Relay(Protocol):
@@ -57,6 +58,9 @@ class Relay(Protocol):
         None: no answer yet, or a board that cannot tell. Never waits. Raises
         `DeviceError` when the port is gone.
         """
+
+    def reset_down(self) -> bool | None:
+        """The button at the board, as the newest answer had it; None: no button, or no answer yet. Never waits."""
 
     def close(self) -> None:
         """Release the port. Does not change the output, never raises, safe to call twice."""

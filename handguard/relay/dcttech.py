@@ -103,6 +103,9 @@ class Dcttech:
     def contactor_open(self) -> bool | None:
         return self._contact
 
+    def reset_down(self) -> None:
+        """No button."""
+
     def close(self) -> None:
         fd, self._fd = self._fd, -1
         if fd >= 0:

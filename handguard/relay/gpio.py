@@ -10,8 +10,8 @@ as good as silent.
 
 `feedback_line` is an input with a normally-closed contact of the contactor to
 ground: low, and thus active, means that the contactor has dropped. A cut wire reads
-as a contactor that has not. Both inputs have the kernel's debounce and its
-monotonic time stamps.
+as a contactor that has not. It has the kernel's debounce and its monotonic time
+stamps: a contact that went and came back between two looks has not followed either.
 """
 
 from __future__ import annotations
@@ -56,18 +56,19 @@ def library() -> Any:
     try:
         import gpiod
     except ImportError:
-        raise ConfigError(mismatch("relay.driver: gpio", "the Python package gpiod 2", "none")) from None
+        raise ConfigError(mismatch("gpio", "the Python package gpiod 2", "none")) from None
     if not hasattr(gpiod, "request_lines"):
-        raise ConfigError(mismatch("relay.driver: gpio", "the Python package gpiod 2", "gpiod 1"))
+        raise ConfigError(mismatch("gpio", "the Python package gpiod 2", "gpiod 1"))
     return gpiod
 
 
-def _requested(request: RequestLines | None, chip: str, lines: dict[Any, Any]) -> LineRequest:
+def requested(request: RequestLines | None, where: str, chip: str, lines: dict[Any, Any]) -> LineRequest:
+    """The lines, from now on ours alone. Raises `ConfigError`, or `DeviceMissing` that names the key `where`."""
     try:
         return (request or library().request_lines)(chip, config=lines, consumer=CONSUMER)
     except (OSError, ValueError) as error:
         expected = f"a GPIO chip with free lines {', '.join(map(str, lines))}, found: {error}"
-        raise DeviceMissing(f"relay.port: {chip}: expected {expected}") from error
+        raise DeviceMissing(f"{where}: {chip}: expected {expected}") from error
 
 
 def _output(active_low: bool) -> Any:
@@ -76,7 +77,7 @@ def _output(active_low: bool) -> Any:
     return gpiod.LineSettings(direction=direction, output_value=off, active_low=active_low)
 
 
-def _input(debounce_ms: int) -> Any:
+def pulled_up_input(debounce_ms: int) -> Any:
     """Pulled up; a contact to ground makes it active."""
     gpiod = library()
     return gpiod.LineSettings(
@@ -106,9 +107,10 @@ class Gpio:
         self._heartbeat = number(settings, "heartbeat_line", None, 0, _LAST_LINE)
         self._feedback = number(settings, "feedback_line", None, 0, _LAST_LINE)
         self._is_high = False
+        self._told = Command.OFF
         self.feedback_edges_ns: deque[int] = deque(maxlen=_EVENTS_KEPT)  # monotonic, stamped by the kernel
         self._name = settings.port
-        self._lines = _requested(request, settings.port, self._wanted(settings))
+        self._lines = requested(request, "relay.port", settings.port, self._wanted(settings))
 
     @classmethod
     def promise(cls, settings: BoardSettings) -> Capabilities:
@@ -132,6 +134,7 @@ class Gpio:
 
     def write(self, command: Command) -> None:
         is_on = command is Command.ON
+        self._told = command
         try:
             self._set(self._line, is_on)
             if self._heartbeat is not None:
@@ -144,17 +147,28 @@ class Gpio:
         """Nothing to ask: the line is looked at when the answer is wanted."""
 
     def contactor_open(self) -> bool | None:
+        """Since the last look: a contact that has been elsewhere and back did not follow."""
         if self._feedback is None:
             return None
         try:
-            while self._lines.wait_edge_events(timedelta(0)):
-                self.feedback_edges_ns.extend(event.timestamp_ns for event in self._lines.read_edge_events())
-            return bool(self._lines.get_value(self._feedback) == self._values.ACTIVE)
+            edges_ns = self._new_edges_ns()
+            is_open = bool(self._lines.get_value(self._feedback) == self._values.ACTIVE)
         except (OSError, ValueError) as error:
             raise DeviceError(f"{self._name}: reading the feedback line failed: {error}") from error
+        return self._told is Command.ON if len(edges_ns) > 1 else is_open
+
+    def _new_edges_ns(self) -> list[int]:
+        edges_ns: list[int] = []
+        while self._lines.wait_edge_events(timedelta(0)):
+            edges_ns += [event.timestamp_ns for event in self._lines.read_edge_events()]
+        self.feedback_edges_ns.extend(edges_ns)
+        return edges_ns
+
+    def reset_down(self) -> None:
+        """No button."""
 
     def close(self) -> None:
-        _released(self._lines)
+        released(self._lines)
 
     def _set(self, line: int, is_active: bool) -> None:
         self._lines.set_value(line, self._values.ACTIVE if is_active else self._values.INACTIVE)
@@ -166,35 +180,12 @@ class Gpio:
         if self._heartbeat is not None:
             lines[self._heartbeat] = _output(active_low=False)
         if self._feedback is not None:
-            lines[self._feedback] = _input(debounce_ms)
+            lines[self._feedback] = pulled_up_input(debounce_ms)
         return lines
 
 
-class GpioReset:
-    """A reset button from an input line to ground. Implements `ports.ResetInput`; one thread only."""
-
-    def __init__(
-        self, chip: str, line: int, debounce_ms: int = 20, request: RequestLines | None = None
-    ) -> None:
-        """Request the line. Raises `ConfigError` or `DeviceMissing`."""
-        self._line, self._chip = line, chip
-        self._active = library().line.Value.ACTIVE
-        self._lines = _requested(request, chip, {line: _input(debounce_ms)})
-
-    def down(self) -> bool:
-        """Raw level, now. Raises `DeviceError` if the chip is gone."""
-        try:
-            return bool(self._lines.get_value(self._line) == self._active)
-        except (OSError, ValueError) as error:
-            raise DeviceError(f"{self._chip}: reading the reset line failed: {error}") from error
-
-    def close(self) -> None:
-        """Safe to call twice."""
-        _released(self._lines)
-
-
-def _released(lines: LineRequest) -> None:
-    """gpiod minds a second release, with an error of its own; a request is true until the first."""
+def released(lines: LineRequest) -> None:
+    """Give the lines back. gpiod minds a second release, with an error; a request is true until the first."""
     if lines:
         with suppress(OSError):
             lines.release()

@@ -29,6 +29,7 @@ HW_TIMEOUT_MS = 100
 _REQUEST, _ANSWER, _CRC = struct.Struct("<BBBBH"), struct.Struct("<BBBBBBHH"), struct.Struct("<H")
 _REQUEST_MARK, _ANSWER_MARK = 0xA5, 0x5A
 ANSWER_SIZE = _ANSWER.size + _CRC.size
+_BUTTON_BIT = 0b100
 _FEEDBACK_BITS = {0: 0b00, 1: 0b01, 2: 0b11}  # of the contactors wired back to the board
 
 
@@ -111,6 +112,7 @@ class Heartbeat:
         self._unanswered_run: int | None = None  # its number
         self._asked: set[int] = set()  # numbers whose answers are news
         self._contact: bool | None = None
+        self._button: bool | None = None
 
     @classmethod
     def promise(cls, settings: BoardSettings) -> Capabilities:
@@ -123,6 +125,7 @@ class Heartbeat:
             hw_timeout_ms=HW_TIMEOUT_MS,
             min_interval_ms=0,
             channels=1,
+            button=_contactors(settings) > 0,  # only a board with feedback is asked often enough
         )
 
     @property
@@ -150,6 +153,9 @@ class Heartbeat:
         self._hear()
         return self._contact
 
+    def reset_down(self) -> bool | None:
+        return self._button
+
     def close(self) -> None:
         self._port.close()
 
@@ -174,7 +180,7 @@ class Heartbeat:
         """Only answers to what was said since the last question or change tell of the contact."""
         if answer.seq not in self._asked and answer.seq != self._unanswered_run:
             return
-        self._nonce = answer.nonce
+        self._nonce, self._button = answer.nonce, bool(answer.inputs & _BUTTON_BIT)
         if answer.seq == self._unanswered_run:
             self._unanswered_run = None
             if answer.state is not BoardState.RUNNING:

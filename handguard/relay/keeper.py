@@ -102,7 +102,8 @@ def _heed(state: KeeperState, seen: Input, now_ns: int, limits: KeeperLimits) ->
     if isinstance(seen, Terminated):
         return _closing(state, now_ns, Fault.TERMINATED)
     if isinstance(seen, ContactRead):
-        return _contact(state, seen.contactor_open, now_ns, limits)
+        is_down = state.reset_down if seen.reset_down is None else seen.reset_down  # no judgement of ours
+        return _contact(replace(state, reset_down=is_down), seen.contactor_open, now_ns, limits)
     return _board(state, seen, now_ns)
 
 
@@ -128,6 +129,7 @@ def _lost(state: KeeperState, fault: Fault, now_ns: int) -> KeeperState:
         is_open=False,
         told=None,
         contactor_open=None,
+        reset_down=None,
         standing=dropped.standing | Fault.RELAY_PORT,
         retry_ns=now_ns + state.retry_wait_ns,
         retry_wait_ns=wait_ns,
@@ -289,7 +291,7 @@ def _beat(before: KeeperState, state: KeeperState, now_ns: int, actions: list[Ac
 
 
 def _news(state: KeeperState) -> tuple[object, ...]:
-    return state.permit_seq, state.output, state.written_ns, state.contactor_open, state.faults
+    return state.permit_seq, state.output, state.written_ns, state.contactor_open, state.reset_down, state.faults
 
 
 def _is_done(state: KeeperState, now_ns: int) -> bool:

@@ -149,9 +149,9 @@ class KeeperProcess:
         return self._on_board(lambda board: board.ask())
 
     def _look(self) -> Input | None:
-        answers: list[bool | None] = []
-        failed = self._on_board(lambda board: answers.append(board.contactor_open()))
-        return failed or ContactRead(answers[0])
+        found: list[Input] = []
+        failed = self._on_board(lambda board: found.append(ContactRead(board.contactor_open(), board.reset_down())))
+        return failed or found[0]
 
     def _on_board(self, act: Callable[[Relay], None]) -> BoardFailed | None:
         if self._board is None:

@@ -80,7 +80,10 @@ class Written:
 
 @dataclass(frozen=True, slots=True)
 class ContactRead:
+    """What the board's answers had come to when they were looked at; None: nothing new, or nothing to tell."""
+
     contactor_open: bool | None
+    reset_down: bool | None = None
 
 
 Input = (
@@ -131,6 +134,7 @@ class KeeperState:
     off_due_ns: int = 0
     # its answers
     contactor_open: bool | None = None
+    reset_down: bool | None = None
     answered: bool = False  # ever; survives a reopening
     unanswered: int = 0
     ask_due_ns: int = 0
@@ -162,6 +166,7 @@ def report_of(state: KeeperState, now_ns: int, granted: Trait) -> WireReport:
         written_ns=state.written_ns,
         sent_ns=now_ns,
         contactor_open=state.contactor_open,
+        reset_down=state.reset_down,
         faults=state.faults,
         traits=granted | (Trait.READBACK if state.answered else Trait.NONE),
     )

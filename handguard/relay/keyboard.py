@@ -18,6 +18,7 @@ import tty
 from collections.abc import Iterator
 
 from handguard.errors import DeviceMissing, mismatch
+from handguard.types import Button
 
 RESET_KEY = b" "
 HELD_NS = 600_000_000  # longer than the pause before a terminal's key repeat (250 to 500 ms)
@@ -35,9 +36,9 @@ class KeyboardReset:
         self._thread = threading.Thread(target=self._listen, name="reset-keyboard", daemon=True)
         self._thread.start()
 
-    def down(self) -> bool:
-        """True while the key counts as held."""
-        return time.monotonic_ns() - self._struck_ns < HELD_NS
+    def read(self) -> Button:
+        """Down while the key counts as held."""
+        return Button(time.monotonic_ns() - self._struck_ns < HELD_NS)
 
     def close(self) -> None:
         """Give the terminal back."""

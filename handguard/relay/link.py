@@ -21,6 +21,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
@@ -32,6 +33,7 @@ from handguard.relay.keeper_state import MS, KeeperLimits
 from handguard.relay.serial_port import port_notice
 from handguard.relay.wire import (
     REPORT_SIZE,
+    Fault,
     Trait,
     WireError,
     WirePermit,
@@ -55,6 +57,7 @@ KEEPER_DEAD = "keeper-dead"  # the process ended
 KEEPER_SILENT = "keeper-silent"  # alive, perhaps, but no report came in time
 KEEPER_GARBLED = "keeper-garbled"  # its report was damaged
 PERMIT_UNSENT = "permit-unsent"  # the pipe did not take a permit
+LOST = {KEEPER_DEAD, KEEPER_SILENT, KEEPER_GARBLED}
 RELAY_UNREACHED = "relay-unreached"  # an OFF was not taken by the port at the first attempt
 
 
@@ -75,6 +78,7 @@ class KeeperLink:
         self._board = located(board)
         self._silence_ms = silence_ms
         self._faults: frozenset[str] = frozenset()  # replaced, never changed; written under _lock
+        self._unread = Fault.NONE  # of all reports since somebody looked; under _lock
         self._lock = threading.Lock()
         self._is_closing = False
         self.last_words = ""  # what a keeper that failed left on stderr; filled by `close`
@@ -104,10 +108,16 @@ class KeeperLink:
 
     def wait_for_readback(self, limit_s: float = READBACK_LIMIT_S) -> bool:
         """Wait until the board has answered a question about its contact; False if it has not by then."""
-        give_up_s = time.monotonic() + limit_s
-        while not self.readback and time.monotonic() < give_up_s:
-            time.sleep(0.01)
-        return self.readback
+        return _waited_for(lambda: self.readback, limit_s)
+
+    def wait_for_button(self, limit_s: float = READBACK_LIMIT_S) -> bool:
+        """Wait until the board has told of its reset button; False if it has not by then."""
+        return _waited_for(lambda: self.reset_down is not None, limit_s)
+
+    @property
+    def reset_down(self) -> bool | None:
+        """The button at the board; None: it has none, has not told yet, or can no longer be heard."""
+        return None if self._faults & LOST else self._newest.reset_down
 
     @property
     def keeper_pid(self) -> int:
@@ -124,14 +134,20 @@ class KeeperLink:
             self._add_fault(PERMIT_UNSENT)
 
     def report(self) -> KeeperReport:
-        """The newest report, without blocking, with the link's own faults added."""
-        newest, off_taken_ns = self._newest, self._off_taken_ns
+        """The newest report, without blocking, with the link's own faults and those of the reports before it.
+
+        A fault that came and went between two looks is told once.
+        """
+        with self._lock:
+            newest, unread, self._unread = self._newest, self._unread, Fault.NONE
+        off_taken_ns = self._off_taken_ns
         return KeeperReport(
             permit_seq=newest.permit_seq,
             output=_OUTPUTS[newest.command] if off_taken_ns is None else Output.OFF,
             written_ns=newest.written_ns if off_taken_ns is None else off_taken_ns,
             contactor_open=newest.contactor_open if off_taken_ns is None else None,
-            faults=newest.faults.names | self._faults,
+            reset_down=self.reset_down,
+            faults=(newest.faults | unread).names | self._faults,
         )
 
     def emergency_off(self) -> bool:
@@ -194,10 +210,14 @@ class KeeperLink:
         try:
             while True:
                 self._await_message(self._silence_ms)
-                self._newest = self._receive()
+                self._hear(self._receive())
         except _Lost as lost:
             if not self._is_closing:
                 self._lose(str(lost))
+
+    def _hear(self, report: WireReport) -> None:
+        with self._lock:
+            self._newest, self._unread = report, self._unread | report.faults
 
     def _await_message(self, timeout_ms: float) -> None:
         poll = select.poll()
@@ -260,6 +280,13 @@ def _spawn(board: BoardSettings, limits: KeeperLimits) -> tuple[subprocess.Popen
             start_new_session=True,
         )
     return keeper, ours
+
+
+def _waited_for(holds: Callable[[], bool], limit_s: float) -> bool:
+    give_up_s = time.monotonic() + limit_s
+    while not holds() and time.monotonic() < give_up_s:
+        time.sleep(0.01)
+    return holds()
 
 
 def _ended(keeper: subprocess.Popen[str], limit_s: float) -> int:

@@ -129,6 +129,9 @@ class ModbusBoard:
         self._hear()
         return self._contact
 
+    def reset_down(self) -> None:
+        """No button."""
+
     def close(self) -> None:
         self._line.close()
 

@@ -11,7 +11,7 @@ No person looks at the machine here: never on a real one.
 
 from __future__ import annotations
 
-from handguard.types import State
+from handguard.types import Button, State
 
 HELD_NS = 300_000_000  # a person's short press; the interlock accepts 0.1 to 3 s
 
@@ -39,6 +39,6 @@ class SimulatedOperator:
         elif now_ns - self._pressed_at_ns >= HELD_NS:
             self._waiting_since_ns, self._pressed_at_ns = now_ns, None
 
-    def down(self) -> bool:
-        """True while it presses."""
-        return self._pressed_at_ns is not None
+    def read(self) -> Button:
+        """Down while it presses."""
+        return Button(self._pressed_at_ns is not None)

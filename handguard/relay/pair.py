@@ -33,6 +33,7 @@ def both(first: Capabilities, second: Capabilities) -> Capabilities:
         hw_timeout_ms=min(limits_ms, default=None),
         min_interval_ms=rest_ms,
         channels=1,
+        button=first.button or second.button,
     )
 
 
@@ -77,6 +78,10 @@ class Pair:
         if None in answers:
             return None
         return all(answers) if self._told is Command.OFF else any(answers)
+
+    def reset_down(self) -> bool | None:
+        """Of the first board that has a button."""
+        return next((board.reset_down() for board in self._boards if board.capabilities.button), None)
 
     def close(self) -> None:
         for board in self._boards:

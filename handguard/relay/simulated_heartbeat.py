@@ -138,7 +138,7 @@ class HeartbeatBoard(Contacts):
 
     def __init__(self, faults: BoardFaults) -> None:
         super().__init__(faults, channels=1)
-        self._is_down = False
+        self._is_down = faults.taped
         self._boot()
 
     def _boot(self) -> None:

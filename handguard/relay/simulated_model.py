@@ -32,6 +32,7 @@ class BoardFaults:
     refuses: bool = False  # Modbus: answers every write with an exception
     keeps_flash: bool = False  # Modbus: a flash-on during another does not begin anew
     flash_deaf: bool = False  # Modbus: a plain off does not end a flash-on
+    taped: bool = False  # heartbeat: somebody has taped the reset button down
     pull_in_ms: float = 8.0
     drop_out_ms: float = 4.0
     unplug_after_s: float | None = None

@@ -92,5 +92,8 @@ class TableBoard:
             self._contact = found["open"] is not None
         return self._contact
 
+    def reset_down(self) -> None:
+        """No button."""
+
     def close(self) -> None:
         self._port.close()

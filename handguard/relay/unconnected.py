@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 
-from handguard.types import KeeperReport, Output, Permit
+from handguard.types import Button, KeeperReport, Output, Permit
 
 
 class Unconnected:
@@ -32,5 +32,5 @@ class Unconnected:
 class NoButton:
     """A `ports.ResetInput` that nobody can press: the machine stays off after its first stop."""
 
-    def down(self) -> bool:
-        return False
+    def read(self) -> Button:
+        return Button(down=False)

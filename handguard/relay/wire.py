@@ -23,15 +23,15 @@ from handguard.relay.board import Command
 
 _T = TypeVar("_T")
 
-VERSION = 1
+VERSION = 2
 _PERMIT = struct.Struct("<4sBBqqqq")
-_REPORT = struct.Struct("<4sBBBBHqqq")
+_REPORT = struct.Struct("<4sBBBBBHqqq")
 _CRC = struct.Struct("<I")
 _PERMIT_MAGIC, _REPORT_MAGIC = b"HGpe", b"HGre"
 _BYTE_OF_COMMAND = {Command.OFF: 0x5A, Command.ON: 0xA5}
 _COMMAND_OF_BYTE = {byte: command for command, byte in _BYTE_OF_COMMAND.items()}
-_BYTE_OF_CONTACT: dict[bool | None, int] = {None: 0, True: 1, False: 2}
-_CONTACT_OF_BYTE = {byte: contact for contact, byte in _BYTE_OF_CONTACT.items()}
+_BYTE_OF_LEVEL: dict[bool | None, int] = {None: 0, True: 1, False: 2}
+_LEVEL_OF_BYTE = {byte: level for level, byte in _BYTE_OF_LEVEL.items()}
 
 PERMIT_SIZE = _PERMIT.size + _CRC.size
 REPORT_SIZE = _REPORT.size + _CRC.size
@@ -91,6 +91,7 @@ class WireReport:
     contactor_open: bool | None = None
     faults: Fault = Fault.NONE
     traits: Trait = Trait.NONE
+    reset_down: bool | None = None  # of a button at the board
 
 
 def encode_permit(permit: WirePermit) -> bytes:
@@ -108,22 +109,24 @@ def decode_permit(message: bytes) -> WirePermit:
 
 def encode_report(report: WireReport) -> bytes:
     """Exactly `REPORT_SIZE` bytes. Raises `WireError` for a number beyond 64 bits."""
-    output, contact = _BYTE_OF_COMMAND[report.command], _BYTE_OF_CONTACT[report.contactor_open]
+    output = _BYTE_OF_COMMAND[report.command]
+    levels = _BYTE_OF_LEVEL[report.contactor_open], _BYTE_OF_LEVEL[report.reset_down]
     numbers = report.permit_seq, report.written_ns, report.sent_ns
     words = int(report.traits), int(report.faults)
-    return _sealed(_REPORT, _REPORT_MAGIC, VERSION, output, contact, *words, *numbers)
+    return _sealed(_REPORT, _REPORT_MAGIC, VERSION, output, *levels, *words, *numbers)
 
 
 def decode_report(message: bytes) -> WireReport:
     """The report in one message. Raises `WireError` for anything `encode_report` cannot have made."""
     fields = _unsealed(_REPORT, _REPORT_MAGIC, message)
-    output, contact, traits, faults, permit_seq, written_ns, sent_ns = fields
+    output, contact, button, traits, faults, permit_seq, written_ns, sent_ns = fields
     return WireReport(
         permit_seq=permit_seq,
         command=_known(_COMMAND_OF_BYTE, output, "output"),
         written_ns=written_ns,
         sent_ns=sent_ns,
-        contactor_open=_known(_CONTACT_OF_BYTE, contact, "contact"),
+        contactor_open=_known(_LEVEL_OF_BYTE, contact, "contact"),
+        reset_down=_known(_LEVEL_OF_BYTE, button, "button"),
         faults=Fault(_within(faults, 0xFF, "faults")),
         traits=Trait(_within(traits, 0x07, "traits")),
     )

@@ -99,6 +99,7 @@ def _senses(entry: Entry, picture: PictureFormat) -> Senses:
         contactor_open=told["contactor_open"],
         impairments=frozenset(told["impairments"]),
         faults=frozenset(told["faults"]),
+        reset_since_ns=told.get("reset_since_ns"),
     )
 
 

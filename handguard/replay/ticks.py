@@ -76,7 +76,7 @@ class _Stand:
         senses = Senses(
             taken_ns=taken_ns,
             frame=frame,
-            reset_down=self._operator.down(),
+            reset_down=self._operator.read().down,
             contactor_open=self._contactor.is_open(taken_ns),
         )
         decision = self._course.step(senses)

@@ -11,6 +11,11 @@ Rule 6. Silence is blindness even if nobody ticked while it lasted: two frames
         further apart than a frame may be old are not one continuous view.
 Rule 7. Nothing restarts over a contact that has not been seen to open, however
         soon reset is pressed: a welded one must reach its timeout.
+Rule 8. A button that is down for longer than any press, or has been since power-up,
+        is stuck: that is said, and only its release ends it. One that cannot be
+        read is no button, and blinds.
+Rule 9. Nothing in here ends a lockout, and neither does a new start: `begun` takes
+        one up again until service has cleared it.
 """
 
 from __future__ import annotations
@@ -22,6 +27,8 @@ from enum import Enum
 from handguard.types import Condition, Output, State
 
 INTRUDED = "intruded"  # the cause of every trip by a hand
+STUCK = "reset button stuck"  # joins the cause while the field is free: why no press is heard
+FOR_EVER_NS = -(1 << 62)  # before every machine's power-up
 
 _S, _C = State, Condition
 # fmt: off
@@ -78,8 +85,9 @@ class Observation:
     sensed_ns: int  # when the button and the contact were read; the frame took time to judge since
     captured_ns: int | None  # capture time of the newest judged frame; None if there is none
     intruded: bool
-    reset_down: bool  # raw level of the reset button
+    reset_down: bool | None  # raw level of the reset button; None: it cannot be read
     contactor_open: bool | None  # EDM feedback: True when the relay has really dropped; None: no feedback
+    reset_since_ns: int | None = None  # when that level began, where the input stamps its edges
     impairments: frozenset[str] = frozenset()  # cannot guard now: dark, frozen, port gone; a reset may follow
     faults: frozenset[str] = frozenset()  # cannot be trusted again without service
 
@@ -92,8 +100,9 @@ class Memory:
     commanded_at_ns: int = 0  # when the output last changed
     judged_ns: int | None = None  # capture time of the newest frame counted; None before the first
     free_streak: int = 0
-    reset_was_down: bool = True  # a button held down at power-up is not a press
+    down_since_ns: int | None = FOR_EVER_NS  # None: the button is up. One held at power-up was never pressed
     pressed_at_ns: int | None = None  # when the press that may become a reset began
+    reset_is_stuck: bool = False
     cause: str = "starting"  # why the state is what it is, in words
 
 
@@ -109,6 +118,11 @@ def output_of(state: State) -> Output:
     return Output.ON if state is State.RUN else Output.OFF
 
 
+def begun(lockout: str | None) -> Memory:
+    """What a run begins with: nothing proven, or the lockout that an earlier one left behind, with its cause."""
+    return Memory() if lockout is None else Memory(state=State.LOCKOUT, cause=lockout)
+
+
 def step(memory: Memory, seen: Observation, limits: Limits) -> Memory:
     """Advance one tick. Pure: equal arguments always give an equal result."""
     verdict = _classify(memory, seen, limits)
@@ -120,8 +134,9 @@ def step(memory: Memory, seen: Observation, limits: Limits) -> Memory:
         commanded_at_ns=seen.now_ns if changed else memory.commanded_at_ns,
         judged_ns=_newest(memory.judged_ns, seen.captured_ns),
         free_streak=verdict.free_streak,
-        reset_was_down=seen.reset_down,
+        down_since_ns=_down_since(memory, seen),
         pressed_at_ns=_press(memory, seen) if verdict.condition is Condition.FREE else None,
+        reset_is_stuck=_is_stuck(memory, seen, limits),
         cause=memory.cause if memory.state is State.LOCKOUT else verdict.cause,
     )
 
@@ -143,7 +158,7 @@ def _classify(memory: Memory, seen: Observation, limits: Limits) -> _Verdict:
         return _Verdict(Condition.RESET, "automatic restart", streak)
     if _released(memory, seen, limits):
         return _Verdict(Condition.RESET, "reset", streak)
-    return _Verdict(Condition.FREE, "free", streak)
+    return _Verdict(Condition.FREE, f"free: {STUCK}" if _is_stuck(memory, seen, limits) else "free", streak)
 
 
 def _blindness(memory: Memory, seen: Observation, limits: Limits) -> str | None:
@@ -161,6 +176,7 @@ def _blindness(memory: Memory, seen: Observation, limits: Limits) -> str | None:
         "frame out of order": since_ns < 0,
         "gap between frames": since_ns > limits.max_frame_age_ns,
         "contact still closed": told_off and seen.contactor_open is False,
+        "reset button unreadable": seen.reset_down is None,
     }
     return next((reason for reason, holds in reasons.items() if holds), None)
 
@@ -176,17 +192,41 @@ def _newest(judged_ns: int | None, captured_ns: int | None) -> int | None:
     return max(judged_ns, captured_ns)
 
 
+def _is_new(memory: Memory, seen: Observation) -> bool:
+    """Was the button, now down, up since the tick before? Stamped edges show it even between two ticks."""
+    return memory.down_since_ns is None or seen.reset_since_ns not in (None, memory.down_since_ns)
+
+
+def _turned_ns(seen: Observation) -> int:
+    """When the button came to its level; without a stamp, when it was first seen there."""
+    return seen.sensed_ns if seen.reset_since_ns is None else seen.reset_since_ns
+
+
+def _down_since(memory: Memory, seen: Observation) -> int | None:
+    """None when the button is up. One that cannot be read may have been down for ever."""
+    if seen.reset_down is None:
+        return FOR_EVER_NS
+    if not seen.reset_down:
+        return None
+    return _turned_ns(seen) if _is_new(memory, seen) else memory.down_since_ns
+
+
+def _is_stuck(memory: Memory, seen: Observation, limits: Limits) -> bool:
+    since_ns = _down_since(memory, seen) if seen.reset_down else None
+    return since_ns is not None and seen.sensed_ns - since_ns > limits.reset_longest_ns
+
+
 def _press(memory: Memory, seen: Observation) -> int | None:
     """When the press that is going on began; None when the button is up, or was down before it counted."""
     if not seen.reset_down:
         return None
-    return memory.pressed_at_ns if memory.reset_was_down else seen.sensed_ns
+    return _turned_ns(seen) if _is_new(memory, seen) else memory.pressed_at_ns
 
 
 def _released(memory: Memory, seen: Observation, limits: Limits) -> bool:
     if seen.reset_down or memory.pressed_at_ns is None:
         return False
-    held_ns = seen.sensed_ns - memory.pressed_at_ns
+    held_ns = _turned_ns(seen) - memory.pressed_at_ns
     return limits.reset_shortest_ns <= held_ns <= limits.reset_longest_ns
 
 

@@ -299,7 +299,7 @@ def test_the_same_name_twice_is_refused(file: Path) -> None:
     [
         (
             "reset: {input: simulated}",
-            'reset.input: expected keyboard or none in the strict profile, found "sim',
+            'reset.input: expected keyboard, gpio, board or none in the strict profile, found "sim',
         ),
         (
             "interlock: {restart: automatic}",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
@@ -11,6 +12,7 @@ from handguard.relay.simulated_board import SimulatedBoard
 from handguard.relay.simulated_model import BoardFaults
 
 MakeBoard = Callable[..., SimulatedBoard]
+GPIO_SIM = Path("/sys/kernel/config/gpio-sim")
 
 
 @pytest.fixture
@@ -39,3 +41,20 @@ def board(make_board) -> SimulatedBoard:
 @pytest.fixture
 def settings(board) -> BoardSettings:
     return BoardSettings("lcus", str(board.link))
+
+
+@pytest.fixture
+def simulated_chip() -> Iterator[tuple[str, Path]]:
+    """`(path of the chip, folder of its lines)`: a gpio-sim of eight lines."""
+    if not GPIO_SIM.exists():
+        pytest.skip(f"gpio-sim is absent from this kernel: {GPIO_SIM}")
+    device = GPIO_SIM / "handguard"
+    bank = device / "bank0"
+    bank.mkdir(parents=True)
+    (bank / "num_lines").write_text("8")
+    (device / "live").write_text("1")
+    name = (bank / "chip_name").read_text().strip()
+    yield f"/dev/{name}", Path("/sys/devices/platform") / (device / "dev_name").read_text().strip() / name
+    (device / "live").write_text("0")
+    bank.rmdir()
+    device.rmdir()

@@ -6,20 +6,17 @@ import inspect
 import sys
 import time
 from datetime import timedelta
-from pathlib import Path
 
 import pytest
 
 from handguard.errors import ConfigError, DeviceError, DeviceMissing
 from handguard.relay.board import BoardSettings, Command
 from handguard.relay.boards import promised
-from handguard.relay.gpio import Gpio, GpioReset, LineRequest
+from handguard.relay.gpio import Gpio, LineRequest
 from handguard.relay.simulated_gpio import FakeChip, FakeRequest
 
 OFF, ON = Command.OFF, Command.ON
-OUT, FEEDBACK, HEARTBEAT, BUTTON = 17, 27, 22, 5
-GPIO_SIM = Path("/sys/kernel/config/gpio-sim")
-
+OUT, FEEDBACK, HEARTBEAT = 17, 27, 22
 pytestmark = pytest.mark.needs_module("gpiod")
 
 
@@ -184,22 +181,21 @@ def test_a_missing_or_old_library_is_named(module, found, chip, monkeypatch):
         Gpio(settings_of(), request=chip.request_lines)
 
 
-# The reset button --------------------------------------------------------------------------
-
-
-def test_the_button_is_down_while_it_is_held_to_ground(chip):
-    button = GpioReset("/dev/gpiochip0", BUTTON, request=chip.request_lines)
-    assert not button.down()
-    chip.drive(BUTTON, False, at_ns=1)
-    assert button.down()
-    chip.drive(BUTTON, True, at_ns=2)
-    assert not button.down()
-    assert chip.settings[BUTTON].debounce_period == timedelta(milliseconds=20)
-    chip.is_gone = True
-    with pytest.raises(DeviceError, match="reading the reset line failed"):
-        button.down()
-    button.close()
-    button.close()
+def test_a_contact_that_went_and_came_back_between_two_looks_has_not_followed(chip, opened):
+    relay = opened(feedback_line=FEEDBACK)
+    chip.drive(FEEDBACK, False, at_ns=1)
+    assert relay.contactor_open() is True
+    for at_ns, high in ((2, True), (3, False)):  # closed for a moment, without a command
+        chip.drive(FEEDBACK, high, at_ns)
+    assert relay.contactor_open() is False
+    assert relay.contactor_open() is True
+    relay.write(ON)
+    chip.drive(FEEDBACK, True, at_ns=4)
+    assert relay.contactor_open() is False
+    for at_ns, high in ((5, False), (6, True)):  # bounced while it should be closed
+        chip.drive(FEEDBACK, high, at_ns)
+    assert relay.contactor_open() is True
+    assert relay.contactor_open() is False
 
 
 # The fake and the library ------------------------------------------------------------------
@@ -219,23 +215,6 @@ def test_the_fake_has_the_methods_that_are_used_and_the_library_has_them_too():
 
 
 # A chip of the kernel ----------------------------------------------------------------------
-
-
-@pytest.fixture
-def simulated_chip():
-    """`(path of the chip, folder of its lines)`: a gpio-sim of eight lines."""
-    if not GPIO_SIM.exists():
-        pytest.skip(f"gpio-sim is absent from this kernel: {GPIO_SIM}")
-    device = GPIO_SIM / "handguard"
-    bank = device / "bank0"
-    bank.mkdir(parents=True)
-    (bank / "num_lines").write_text("8")
-    (device / "live").write_text("1")
-    name = (bank / "chip_name").read_text().strip()
-    yield f"/dev/{name}", Path("/sys/devices/platform") / (device / "dev_name").read_text().strip() / name
-    (device / "live").write_text("0")
-    bank.rmdir()
-    device.rmdir()
 
 
 def test_a_chip_of_the_kernel_follows_and_is_followed(simulated_chip):

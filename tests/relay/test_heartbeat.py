@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import csv
 import itertools
+import os
+import signal
 import subprocess
 import time
 from pathlib import Path
@@ -16,8 +18,10 @@ import pytest
 
 from handguard.errors import DeviceError
 from handguard.relay.board import BoardSettings, Command
+from handguard.relay.board_reset import BoardReset
 from handguard.relay.boards import open_board
 from handguard.relay.heartbeat import ANSWER_SIZE, HW_TIMEOUT_MS, BoardState, Cause, Word, answers, request
+from handguard.relay.link import KeeperLink
 from handguard.relay.simulated_heartbeat import HeartbeatBoard, HeartbeatLogic
 from handguard.relay.simulated_model import MS, BoardFaults, Pending
 
@@ -259,3 +263,65 @@ def test_without_contactors_wired_back_there_is_no_feedback(make_board):
     relay.write(OFF)
     assert answered(relay, limit_s=0.1) is None
     relay.close()
+
+
+# Its button, as the monitor sees it ----------------------------------------------------------
+
+
+@pytest.fixture
+def link(board):
+    link = KeeperLink(BoardSettings("heartbeat", board.port))
+    yield link
+    link.close()
+
+
+def held_ms(button: BoardReset, limit_s: float = 10.0) -> float:
+    """Look until the button has been down and is up again; for how long it was seen down."""
+    down_ns, give_up_s = 0, time.monotonic() + limit_s
+    while time.monotonic() < give_up_s:
+        is_down = button.read().down
+        if is_down and not down_ns:
+            down_ns = time.monotonic_ns()
+        if down_ns and not is_down:
+            return (time.monotonic_ns() - down_ns) / 1e6
+        time.sleep(0.005)
+    raise AssertionError("no press was seen")
+
+
+def test_a_press_at_the_board_reaches_the_monitor_with_its_length(board, link):
+    assert link.wait_for_button()
+    button = BoardReset(link)
+    assert not button.read().down
+    board.press()
+    assert 100 <= held_ms(button) <= 300 + SLACK_MS
+
+
+def test_a_taped_button_is_down_from_the_first_word_on(make_board):
+    board = make_board("heartbeat", taped=True)
+    link = KeeperLink(BoardSettings("heartbeat", board.port))
+    assert link.wait_for_button()
+    assert BoardReset(link).read().down
+    link.close()
+
+
+def test_a_board_that_was_unplugged_has_no_button_rather_than_one_that_is_up(make_board):
+    board = make_board("heartbeat")
+    link = KeeperLink(BoardSettings("heartbeat", board.port))
+    assert link.wait_for_button()
+    board.unplug()
+    give_up_s = time.monotonic() + 5
+    while link.reset_down is not None and time.monotonic() < give_up_s:
+        time.sleep(0.01)
+    with pytest.raises(DeviceError, match="does not tell of its reset button"):
+        BoardReset(link).read()
+    link.close()
+
+
+def test_a_lost_keeper_has_no_button(board, link):
+    assert link.wait_for_button()
+    os.kill(link.keeper_pid, signal.SIGKILL)
+    give_up_s = time.monotonic() + 5
+    while link.reset_down is not None and time.monotonic() < give_up_s:
+        time.sleep(0.01)
+    with pytest.raises(DeviceError):
+        BoardReset(link).read()

@@ -63,7 +63,8 @@ def test_at_power_up_nothing_is_known_and_nothing_is_allowed():
         output=OFF, armed=False, held=Fault.NONE, standing=Fault.RELAY_PORT, permit_seq=-1, frame_seq=-1,
         captured_ns=-1, expires_ns=-1, changed_ns=0, closing_ns=None, is_open=False, told=None, written_ns=-1,
         spoke_ns=-NEVER_NS, told_on_ns=-NEVER_NS, min_interval_ns=0, renew_ns=None, readback=False, retry_ns=0,
-        retry_wait_ns=0, off_writes=0, off_due_ns=0, contactor_open=None, answered=False, unanswered=0,
+        retry_wait_ns=0, off_writes=0, off_due_ns=0, contactor_open=None, reset_down=None, answered=False,
+        unanswered=0,
         ask_due_ns=0, beat_due_ns=0,
     )  # fmt: skip
 
@@ -79,10 +80,10 @@ def test_faults_are_what_stands_and_what_is_held():
 
 
 def test_a_report_holds_what_the_state_holds():
-    state = replace(RUNNING, written_ns=77, held=Fault.PERMIT_LATE, answered=True)
+    state = replace(RUNNING, written_ns=77, held=Fault.PERMIT_LATE, answered=True, reset_down=True)
     told = report_of(state, NOW_NS, Trait.REALTIME)
     traits = Trait.REALTIME | Trait.READBACK
-    assert told == WireReport(5, ON, 77, NOW_NS, False, Fault.PERMIT_LATE, traits)
+    assert told == WireReport(5, ON, 77, NOW_NS, False, Fault.PERMIT_LATE, traits, True)
     silent = report_of(READY, NOW_NS, Trait.REALTIME)
     assert silent == WireReport(5, OFF, -1, NOW_NS, True, Fault.NONE, Trait.REALTIME)
 
@@ -243,6 +244,34 @@ def test_an_obedient_answer_ends_both_complaints_about_the_board():
 def test_a_disobedient_answer_ends_the_silence_only():
     state = after(replace(READY, standing=Fault.RELAY_DISOBEYS | Fault.RELAY_SILENT), ContactRead(False))
     assert state.standing == Fault.RELAY_DISOBEYS
+
+
+def test_a_contact_that_closes_again_by_itself_disobeys_at_once():
+    state = after(replace(READY, changed_ns=NOW_NS - 1000 * MS), ContactRead(False))
+    assert (state.standing, state.armed) == (Fault.RELAY_DISOBEYS, False)
+
+
+def test_one_wrong_answer_of_a_bouncing_contact_is_held_after_it_settled():
+    bounced = after(replace(RUNNING, changed_ns=NOW_NS - 1000 * MS), ContactRead(True))
+    settled = after(bounced, ContactRead(True))
+    assert (settled.output, settled.standing, settled.held) == (OFF, Fault.NONE, Fault.RELAY_DISOBEYS)
+    assert permitted(settled).output is OFF
+
+
+# The button --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("state", [READY, RUNNING, replace(RUNNING, min_interval_ns=1)], ids=["off", "on", "resting"])
+@pytest.mark.parametrize("is_down", [True, False])
+def test_a_button_at_the_board_is_passed_on_and_changes_nothing_else(state: KeeperState, is_down: bool):
+    heard, actions = step(state, ContactRead(None, is_down), NOW_NS, LIMITS)
+    assert heard == replace(state, reset_down=is_down)
+    assert actions == (Action.REPORT,)
+    assert step(heard, ContactRead(None, None), NOW_NS, LIMITS) == (heard, ())
+
+
+def test_a_lost_board_takes_its_button_along():
+    assert after(replace(READY, reset_down=True), BoardFailed(Fault.RELAY_PORT)).reset_down is None
 
 
 # The end -----------------------------------------------------------------------------------

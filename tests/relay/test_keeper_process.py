@@ -190,6 +190,9 @@ class StiffBoard:
     def contactor_open(self) -> bool | None:
         return True
 
+    def reset_down(self) -> bool | None:
+        return None
+
     def close(self) -> None:
         self.words.append("close")
 

@@ -198,6 +198,17 @@ def test_notices_name_a_weak_port_and_missing_rights(link, monkeypatch):
     assert any("by-path" in notice for notice in link.notices)
 
 
+def test_a_fault_between_two_looks_is_told_at_the_next(board, monitor):
+    """A contact that bounced, say, and settled before the monitor looked again."""
+    monitor.run(board)
+    monitor.link.report()
+    monitor.send(ON, seq=0)  # out of order: a bad permit, held until the OFF permit
+    assert monitor.until(lambda: monitor.link._newest.faults)
+    assert monitor.until(lambda: not monitor.link._newest.faults, OFF)
+    assert "permit-bad" in monitor.link.report().faults
+    assert monitor.link.report().faults == frozenset()
+
+
 # Deaths ------------------------------------------------------------------------------------
 
 

@@ -15,7 +15,7 @@ def pressed_ms(operator: SimulatedOperator, until_ms: int, state: State = State.
     times = []
     for at_ms in range(0, until_ms, 10):
         operator.look(state, at_ms * MS)
-        if operator.down():
+        if operator.read().down:
             times.append(at_ms)
     return times
 
@@ -42,15 +42,15 @@ def test_it_never_presses_in_any_other_state(state: State) -> None:
 def test_it_lets_go_at_once_when_a_hand_comes_back_and_waits_anew() -> None:
     operator = SimulatedOperator(after_free_s=1.0)
     pressed_ms(operator, 1110)
-    assert operator.down()
+    assert operator.read().down
     operator.look(State.TRIPPED, 1110 * MS)
-    assert not operator.down()
+    assert not operator.read().down
     operator.look(State.AWAIT_RESET, 1200 * MS)
     operator.look(State.AWAIT_RESET, 2199 * MS)
-    assert not operator.down()
+    assert not operator.read().down
     operator.look(State.AWAIT_RESET, 2200 * MS)
-    assert operator.down()
+    assert operator.read().down
 
 
 def test_it_is_up_before_it_has_seen_anything() -> None:
-    assert not SimulatedOperator(after_free_s=0.2).down()
+    assert not SimulatedOperator(after_free_s=0.2).read().down

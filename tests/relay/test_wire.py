@@ -35,6 +35,7 @@ reports = st.builds(
     st.sampled_from([None, True, False]),
     st.integers(0, 0xFF).map(Fault),
     st.integers(0, 7).map(Trait),
+    st.sampled_from([None, True, False]),
 )
 A_PERMIT = encode_permit(WirePermit(7, 3, 1000, 2000, Command.ON))
 A_REPORT = encode_report(WireReport(7, Command.OFF, 1000, 2000))
@@ -77,7 +78,7 @@ def test_a_permit_of_the_wrong_shape_is_refused(message):
 
 @pytest.mark.parametrize(
     ("at", "value", "complaint"),
-    [(0, 0x00, "HGpe"), (4, 2, "version 1"), (5, 0x00, "output"), (5, 0xFF, "output")],
+    [(0, 0x00, "HGpe"), (4, 1, "version 2"), (5, 0x00, "output"), (5, 0xFF, "output")],
     ids=["magic", "version", "output-zero", "output-ones"],
 )
 def test_a_whole_message_with_a_wrong_field_is_refused(at, value, complaint):
@@ -86,7 +87,8 @@ def test_a_whole_message_with_a_wrong_field_is_refused(at, value, complaint):
 
 
 @pytest.mark.parametrize(
-    ("at", "value", "complaint"), [(5, 0, "output"), (6, 3, "contact"), (7, 8, "traits"), (9, 1, "faults")]
+    ("at", "value", "complaint"),
+    [(5, 0, "output"), (6, 3, "contact"), (7, 3, "button"), (8, 8, "traits"), (10, 1, "faults")],
 )
 def test_a_report_with_a_wrong_field_is_refused(at, value, complaint):
     with pytest.raises(WireError, match=complaint):

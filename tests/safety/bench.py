@@ -39,13 +39,15 @@ class Bench:
         after_ms: float = 33,
         age_ms: float = 10,
         intruded: bool = False,
-        reset: bool = False,
+        reset: bool | None = False,
+        turned_ms_ago: float | None = None,
         frame: bool = True,
         contactor: str = "obeys",
         impairments: Iterable[str] = (),
         faults: Iterable[str] = (),
     ) -> Bench:
-        """`n` equal ticks; `contactor` is open, closed, silent, or obeys."""
+        """`n` equal ticks; `contactor` is open, closed, silent, or obeys. `reset` of None cannot be read;
+        `turned_ms_ago` is the stamp of its newest edge."""
         for _ in range(n):
             self.now_ns += round(after_ms * MS)
             obeys = output_of(self.state) is Output.OFF
@@ -58,6 +60,7 @@ class Bench:
                     intruded=intruded,
                     reset_down=reset,
                     contactor_open=is_open,
+                    reset_since_ns=None if turned_ms_ago is None else self.now_ns - round(turned_ms_ago * MS),
                     impairments=frozenset(impairments),
                     faults=frozenset(faults),
                 )

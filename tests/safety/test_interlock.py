@@ -7,7 +7,16 @@ from typing import Any
 
 import pytest
 
-from handguard.safety.interlock import TRANSITIONS, Limits, Memory, Observation, Restart, output_of, step
+from handguard.safety.interlock import (
+    TRANSITIONS,
+    Limits,
+    Memory,
+    Observation,
+    Restart,
+    begun,
+    output_of,
+    step,
+)
 from handguard.types import Condition, Output, State
 from tests.safety.bench import AUTOMATIC, LIMITS, MS, Bench
 
@@ -19,6 +28,7 @@ UNSAFE: dict[str, dict[str, Any]] = {
     "dark": {"impairments": {"dark"}},
     "port-gone": {"impairments": {"relay port"}},
     "gap": {"after_ms": 101},
+    "no-button": {"reset": None},
 }
 unsafe_kinds = pytest.mark.parametrize("unsafe", UNSAFE.values(), ids=UNSAFE.keys())
 
@@ -72,7 +82,7 @@ def test_a_reset_that_comes_too_early_leads_no_further_than_waiting():
 
 
 def test_memory_at_power_up_is_off_unproven_and_counts_a_held_button_as_down():
-    assert Memory() == Memory(State.SELF_TEST, 0, None, 0, True, None, "starting")
+    assert Memory() == Memory(State.SELF_TEST, 0, None, 0, -(1 << 62), None, False, "starting")
     assert output_of(Memory().state) is Output.OFF
 
 
@@ -94,6 +104,7 @@ def test_one_unsafe_tick_trips(unsafe: dict[str, Any]):
         ({"after_ms": 101}, "blind: gap between frames"),
         ({"age_ms": 44}, "blind: frame out of order"),
         ({"impairments": {"frozen", "dark"}}, "blind: dark, frozen"),
+        ({"reset": None}, "blind: reset button unreadable"),
         ({"faults": {"weld", "self-test"}}, "fault: self-test, weld"),
     ],
 )
@@ -165,6 +176,14 @@ def test_lockout_keeps_its_first_cause():
 
 def test_lockout_is_not_reset():
     assert Bench().running().tick(faults={"weld"}).tick(5).reset().state is State.LOCKOUT
+
+
+def test_a_run_begins_with_nothing_proven_or_with_the_lockout_of_an_earlier_one():
+    assert begun(None) == Memory()
+    locked = begun("fault: contactor")
+    assert (locked.state, locked.cause) == (State.LOCKOUT, "fault: contactor")
+    bench = Bench(memory=locked).tick(5).reset()
+    assert (bench.state, bench.cause) == (State.LOCKOUT, "fault: contactor")
 
 
 # Free long enough --------------------------------------------------------------------------
@@ -268,7 +287,7 @@ def test_a_press_at_the_frame_that_makes_the_field_free_counts():
 
 @unsafe_kinds
 def test_a_press_through_an_interruption_is_not_a_reset(unsafe: dict[str, Any]):
-    bench = Bench().waiting().tick(4, reset=True).tick(reset=True, **unsafe).tick(5, reset=True)
+    bench = Bench().waiting().tick(4, reset=True).tick(**{"reset": True, **unsafe}).tick(5, reset=True)
     assert bench.tick(3).state is State.AWAIT_RESET
 
 
@@ -277,6 +296,100 @@ def test_a_release_while_unsafe_is_not_a_reset(unsafe: dict[str, Any]):
     bench = Bench().waiting().tick(4, reset=True).tick(**unsafe)
     assert bench.state is State.TRIPPED
     assert State.RUN not in bench.tick(10).states
+
+
+def test_a_button_that_could_not_be_read_in_between_was_never_pressed():
+    bench = Bench().waiting().tick(2, reset=True).tick(reset=None).tick(5, reset=True).tick()
+    assert bench.state is State.AWAIT_RESET
+    assert bench.reset().state is State.RUN
+
+
+def test_a_button_that_cannot_be_read_may_be_down_for_all_that_is_known():
+    assert Bench().tick(reset=None).memory.down_since_ns == -(1 << 62)
+
+
+# Stamped edges -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("held_ms", "state"),
+    [(99.999, State.AWAIT_RESET), (100, State.RUN), (3000, State.RUN), (3000.1, State.AWAIT_RESET)],
+)
+def test_a_stamped_press_is_timed_by_its_edges_and_not_by_the_ticks_that_saw_them(held_ms: float, state: State):
+    patient = Limits(max_frame_age_ns=9000 * MS, edm_timeout_ns=50 * MS, free_frames=3)
+    bench = Bench(patient).waiting().tick(reset=True, turned_ms_ago=20)
+    pressed_ns = bench.now_ns - 20 * MS
+    bench.now_ns += round(held_ms * MS)  # the release lies 20 ms before the tick that sees it
+    assert bench.tick(after_ms=0, turned_ms_ago=20).state is state
+    assert bench.now_ns - 20 * MS - pressed_ns == round(held_ms * MS)
+
+
+def test_two_short_presses_between_ticks_are_not_one_long_one():
+    """The level is down at every tick, and only the stamps tell that it came up in between."""
+    bench = Bench().waiting().tick(2, reset=True, turned_ms_ago=5)
+    bench.tick(after_ms=66, reset=True, turned_ms_ago=5).tick(turned_ms_ago=5)
+    assert bench.state is State.AWAIT_RESET
+
+
+def test_the_same_stamp_again_is_the_same_press():
+    bench = Bench().waiting().tick(reset=True, turned_ms_ago=5)
+    pressed_ns = bench.now_ns - 5 * MS
+    for later_ms in (33, 66, 99):
+        bench.tick(reset=True, turned_ms_ago=5 + later_ms)
+        assert (bench.memory.pressed_at_ns, bench.memory.down_since_ns) == (pressed_ns, pressed_ns)
+    assert bench.tick(turned_ms_ago=0).state is State.RUN
+
+
+def test_a_stamp_at_time_zero_is_a_stamp():
+    assert step(Memory(down_since_ns=None), seen(5, reset_down=True, reset_since_ns=0), LIMITS).down_since_ns == 0
+
+
+# A stuck button ----------------------------------------------------------------------------
+
+
+def test_a_button_is_stuck_once_it_is_held_longer_than_any_press():
+    memory = Memory(State.AWAIT_RESET, 0, 7, 3, down_since_ns=7, pressed_at_ns=7)
+    longest = step(memory, seen(7 + 3000 * MS, reset_down=True), LIMITS)
+    assert not longest.reset_is_stuck
+    assert step(memory, seen(8 + 3000 * MS, reset_down=True), LIMITS).reset_is_stuck
+
+
+def test_a_stuck_button_is_said_in_words_while_the_field_is_free():
+    bench = Bench().waiting().tick(91, reset=True)
+    assert (bench.cause, bench.memory.reset_is_stuck) == ("free", False)
+    bench.tick(reset=True)
+    assert (bench.cause, bench.memory.reset_is_stuck) == ("free: reset button stuck", True)
+    assert bench.tick(intruded=True, reset=True).cause == "intruded"
+    assert bench.memory.reset_is_stuck
+
+
+def test_a_button_held_at_power_up_is_stuck_at_once_and_until_it_is_let_go():
+    bench = Bench().tick(reset=True)
+    assert bench.memory.reset_is_stuck
+    assert bench.tick(10, reset=True).memory.reset_is_stuck
+    assert not bench.tick().memory.reset_is_stuck
+    assert bench.reset().state is State.RUN
+
+
+def test_a_stuck_button_is_refused_until_it_is_let_go_and_operated_properly():
+    bench = Bench().waiting().tick(95, reset=True).tick()
+    assert (bench.state, bench.memory.reset_is_stuck) == (State.AWAIT_RESET, False)
+    assert bench.reset().state is State.RUN
+
+
+def test_a_stuck_button_does_not_stop_a_machine_that_runs():
+    bench = Bench().running().tick(95, reset=True)
+    assert (bench.state, bench.cause) == (State.RUN, "free: reset button stuck")
+
+
+def test_a_button_that_cannot_be_read_is_not_called_stuck():
+    assert not Bench().tick(200, reset=None).memory.reset_is_stuck
+
+
+def test_a_stamped_button_is_stuck_from_its_edge_on():
+    bench = Bench().waiting().tick(reset=True, turned_ms_ago=3000)
+    assert not bench.memory.reset_is_stuck
+    assert bench.tick(reset=True, turned_ms_ago=3000.001).memory.reset_is_stuck
 
 
 def test_a_press_in_run_changes_nothing_and_is_used_up():

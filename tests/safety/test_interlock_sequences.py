@@ -33,9 +33,10 @@ MANUAL = Limits(
 AUTOMATIC = replace(MANUAL, restart=Restart.AUTOMATIC)
 KINDS = (
     "free", "press", "hand", "no-frame", "stale", "fault",
-    "impaired", "idle", "idle-press", "welded", "dropped", "dropped-impaired",
+    "impaired", "idle", "idle-press", "welded", "dropped", "dropped-impaired", "no-button",
 )  # fmt: skip
-FREE, PRESS, HAND, NO_FRAME, STALE, FAULT, IMPAIRED, IDLE, IDLE_PRESS, WELDED, DROPPED, DROPPED_IMPAIRED = KINDS
+(FREE, PRESS, HAND, NO_FRAME, STALE, FAULT, IMPAIRED, IDLE, IDLE_PRESS, WELDED, DROPPED, DROPPED_IMPAIRED,
+ NO_BUTTON) = KINDS  # fmt: skip
 PRESSES, DROPS = {PRESS, IDLE_PRESS}, {DROPPED, DROPPED_IMPAIRED}
 
 
@@ -58,7 +59,7 @@ class Expected:
     frame_ms: int | None = None  # since the newest frame was captured
     free: int = 0  # frames in a row
     held_ms: int | None = None  # of a press that may count
-    was_down: bool = True
+    down_ms: int | None = LONG_AGO_MS  # since the button was up, pressed when it counts or not
 
     def after(self, kind: str, automatic: bool) -> Expected:
         told_ms = min(self.told_ms + TICK_MS, LONG_AGO_MS)
@@ -72,25 +73,42 @@ class Expected:
         seen = age_ms is not None and age_ms <= MAX_AGE_MS
         in_step = before_ms is None or (age_ms is not None and 0 <= before_ms - age_ms <= MAX_AGE_MS)
         contact_waits = closed and not self.on
-        unsafe = kind in (HAND, IMPAIRED, DROPPED_IMPAIRED) or not seen or not in_step or contact_waits
+        hopeless = kind in (HAND, IMPAIRED, DROPPED_IMPAIRED, NO_BUTTON)
+        unsafe = hopeless or not seen or not in_step or contact_waits
+        down_ms = self.button_ms(kind)
         if dead or unsafe:
-            return Expected(False, dead, 0 if self.on else told_ms, frame_ms, 0, None, kind in PRESSES)
+            return Expected(False, dead, 0 if self.on else told_ms, frame_ms, 0, None, down_ms)
         free = min(self.free + (age_ms != before_ms), FREE_FRAMES)
-        return self._free(kind, automatic, told_ms, frame_ms, free)
+        return self._free(kind, automatic, told_ms, frame_ms, free, down_ms)
 
-    def _free(self, kind: str, automatic: bool, told_ms: int, frame_ms: int | None, free: int) -> Expected:
+    def button_ms(self, kind: str) -> int | None:
+        """For how long the button will have been down; for all that is known if it cannot be read."""
+        if kind == NO_BUTTON:
+            return LONG_AGO_MS
+        if kind not in PRESSES:
+            return None
+        held_ms = 0 if self.down_ms is None else self.down_ms + TICK_MS
+        return held_ms if held_ms <= LONGEST_MS else LONG_AGO_MS
+
+    def is_stuck(self, kind: str) -> bool:
+        """Once this tick, of the kind given, has been taken."""
+        return kind in PRESSES and self.down_ms == LONG_AGO_MS
+
+    def _free(
+        self, kind: str, automatic: bool, told_ms: int, frame_ms: int | None, free: int, down_ms: int | None
+    ) -> Expected:
         down, long_enough = kind in PRESSES, free == FREE_FRAMES
         held_ms = None if self.held_ms is None else self.held_ms + TICK_MS
         released = not down and held_ms is not None and SHORTEST_MS <= held_ms <= LONGEST_MS
         was_waiting = self.free == FREE_FRAMES and not self.on
         starts = (automatic and was_waiting) or released
-        if down and not self.was_down and long_enough:
+        if down and self.down_ms is None and long_enough:
             held_ms = 0
         held_ms = held_ms if down and long_enough and not (automatic and was_waiting) else None
         if held_ms is not None and held_ms > LONGEST_MS:
             held_ms = LONG_AGO_MS
         on = self.on or starts
-        return Expected(on, False, told_ms if on == self.on else 0, frame_ms, free, held_ms, down)
+        return Expected(on, False, told_ms if on == self.on else 0, frame_ms, free, held_ms, down_ms)
 
 
 def observation(kind: str, memory: Memory, newest_age_ms: int | None) -> Observation:
@@ -102,7 +120,7 @@ def observation(kind: str, memory: Memory, newest_age_ms: int | None) -> Observa
         sensed_ns=0,
         captured_ns=None if age_ms is None else -age_ms * MS,
         intruded=kind == HAND,
-        reset_down=kind in PRESSES,
+        reset_down=None if kind == NO_BUTTON else kind in PRESSES,
         contactor_open=False if kind == WELDED else (kind in DROPS or obeys),
         impairments=frozenset({"dark"} if kind in (IMPAIRED, DROPPED_IMPAIRED) else ()),
         faults=frozenset({"weld"} if kind == FAULT else ()),
@@ -115,15 +133,19 @@ def aged(memory: Memory) -> Memory:
     def earlier(time_ns: int, limit_ms: int = LONG_AGO_MS) -> int:
         return max(time_ns - TICK_MS * MS, -limit_ms * MS)
 
-    pressed_ns = memory.pressed_at_ns
-    if pressed_ns is not None:
-        pressed_ns = earlier(pressed_ns)
-        pressed_ns = pressed_ns if pressed_ns >= -(LONGEST_MS + TICK_MS) * MS else -LONG_AGO_MS * MS
+    def pressed(time_ns: int | None) -> int | None:
+        """Beyond the longest press all times are one."""
+        if time_ns is None:
+            return None
+        return earlier(time_ns) if earlier(time_ns) >= -(LONGEST_MS + TICK_MS) * MS else -LONG_AGO_MS * MS
+
     return replace(
         memory,
         commanded_at_ns=earlier(memory.commanded_at_ns),
         judged_ns=None if memory.judged_ns is None else earlier(memory.judged_ns),
-        pressed_at_ns=pressed_ns,
+        down_since_ns=pressed(memory.down_since_ns),
+        pressed_at_ns=pressed(memory.pressed_at_ns),
+        reset_is_stuck=False,
         cause="",
     )
 
@@ -145,6 +167,7 @@ def reachable(limits: Limits) -> int:
             should = expected.after(kind, limits.restart is Restart.AUTOMATIC)
             assert (output_of(after.state) is Output.ON) == should.on, (kind, memory, after, should)
             assert (after.state is State.LOCKOUT) == should.dead, (kind, memory, after, should)
+            assert after.reset_is_stuck == should.is_stuck(kind), (kind, memory, after, should)
             pair = (aged(after), should)
             if pair not in known:
                 known.add(pair)
@@ -190,7 +213,7 @@ def test_stepping_is_a_function(sequence: list[str], limits: Limits):
 
 def test_run_is_never_reached_without_a_release():
     """Whatever else happens: if the button never comes up after going down, it stays off."""
-    for silent in (set(PRESSES), set(KINDS) - PRESSES):
+    for silent in ({*PRESSES, NO_BUTTON}, set(KINDS) - PRESSES):
         start = aged(Memory(commanded_at_ns=-LONG_AGO_MS * MS))
         known, todo = {start}, deque([start])
         while todo:
