@@ -32,12 +32,14 @@ from handguard.evidence.schema import Genesis, OperatorAction
 from handguard.evidence.signing import SigningKey
 from handguard.evidence.summary import Summary, percentiles
 from handguard.evidence.writer import EvidenceWriter
+from handguard.liveness import Liveness
 from handguard.monitor import Monitor, Parts
 from handguard.onlookers import Onlookers
 from handguard.ports import FrameSource
 from handguard.relay.simulated_board import SimulatedBoard
 from handguard.scheduling import Precedence
 from handguard.scorekeeper import Scorekeeper
+from handguard.systemd import ServiceManager
 from handguard.types import PictureFormat
 from handguard.wiring import lamp_of, relay_of, reset_of, simulated_board
 
@@ -104,7 +106,9 @@ class LiveRun:
         self.summary = Summary()
         self.score = Scorekeeper(self.source, zones) if isinstance(self.source, SimulatedScene) else None
         lamp = lamp_of(settings, self.board, stack)
-        sinks = tuple(sink for sink in (evidence, lamp, self.score) if sink is not None)
+        liveness = Liveness(ServiceManager())
+        stack.callback(liveness.close)
+        sinks = tuple(sink for sink in (evidence, lamp, self.score, liveness) if sink is not None)
         shows_picture = options.window or settings.evidence.clips.enabled
         self.parts = Parts(
             camera, self.mailbox, detector, rules, self.relay, reset, feed, sinks, shows_picture

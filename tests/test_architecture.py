@@ -23,13 +23,13 @@ PACKAGE = ROOT / "handguard"
 FLOORS: tuple[frozenset[str], ...] = tuple(
     frozenset(floor.split())
     for floor in (
-        "types errors atomic scheduling",
+        "types errors atomic scheduling systemd",
         "ports",
         "safety",
         "capture relay detection evidence config",
         "pipeline",
         "assembly",
-        "desk replay training calibrate scorekeeper",
+        "desk replay training calibrate scorekeeper liveness",
         "monitor onlookers wiring",
         "watch",
         "bench",
@@ -61,6 +61,7 @@ THIRD_PARTY = {
     "errors": set(),
     "atomic": set(),
     "scheduling": set(),
+    "systemd": set(),
     "ports": set(),
     "safety": {"numpy", "shapely"},
     "pipeline": {"numpy"},
@@ -75,6 +76,7 @@ THIRD_PARTY = {
     "desk": {"numpy", "cv2", "rich"},
     "assembly": {"numpy"},
     "scorekeeper": {"numpy"},
+    "liveness": set(),
     "monitor": {"numpy"},
     "onlookers": set(),
     "wiring": set(),
@@ -101,6 +103,7 @@ NEVER_IN_THE_KEEPER = {"numpy", "torch", "cv2", "openvino", "pydantic", "shapely
 MAY_PRINT = {"cli"}
 # Files, relative to the package, and why.
 MAY_READ_ENVIRONMENT = {
+    "systemd.py",  # a service manager names its socket there
     "capture/camera_device.py",  # sets the one time limit that OpenCV takes from nowhere else
     "detection/backends/openvino_engine.py",  # asks where a user's caches lie
 }

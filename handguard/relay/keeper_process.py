@@ -48,6 +48,7 @@ from handguard.relay.keeper_state import (
 )
 from handguard.relay.realtime import harden
 from handguard.relay.wire import Fault, Trait, WireError, decode_permit, encode_report
+from handguard.systemd import ServiceManager
 
 RENEWALS_PER_TIMEOUT = 4  # of a board that drops out by itself, where permits come often enough
 _MESSAGE_LIMIT = 4096  # longer than any message, so that one too long is seen to be
@@ -82,6 +83,7 @@ class KeeperProcess:
         self._settings, self._limits, self._granted = settings, limits, granted
         self._open_board = open_board
         self._state = KeeperState()
+        self._manager, self._told_ns = ServiceManager(), 0
         self._finished = False
         self._does = {
             Action.WRITE_OFF: lambda: self._write(Command.OFF),
@@ -102,10 +104,18 @@ class KeeperProcess:
             self._feed(self._first)
             while not self._finished:
                 self._feed(self._wait())
+                self._tell_progress()
         finally:
             was_said = self._say_off()
             self._close()
+            self._manager.close()
         return was_said
+
+    def _tell_progress(self) -> None:
+        """Only a permit from a newer frame is a sign of life to the service manager: never a timer of ours."""
+        if self._state.captured_ns > self._told_ns:
+            self._told_ns = self._state.captured_ns
+            self._manager.alive()
 
     def _wait(self) -> Input:
         """The next thing that happens; time alone is one."""
