@@ -7,6 +7,9 @@ of a second as the value says, FF00 included: that is the trap.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
+
 from handguard.relay.simulated_model import MS, BoardFaults, Contacts, Pending
 
 UNIT = 1
@@ -56,6 +59,11 @@ class CoilBoard(Contacts):
             return pdu, self._flash(address - 0x01FF, value, now_ns)
         return bytes((function | 0x80, 2)), []
 
+    def replied(self, pdu: bytes, wrapped: Callable[[bytes], bytes], now_ns: int) -> list[Pending]:
+        """What a pdu leads to, its answer last and in the form of the line; nothing is said where there is none."""
+        answer, done = self.obey(pdu, now_ns)
+        return done + (self.answer(wrapped(answer), now_ns) if answer else [])
+
     def _coils(self, first: int, count: int) -> bytes:
         if first != 0 or count != 8:
             return b"\x81\x02"
@@ -95,14 +103,12 @@ class RtuBoard(CoilBoard):
         return found
 
     def _frame(self, frame: bytes, now_ns: int) -> list[Pending]:
-        if frame[0] != UNIT:
-            return []
-        answer, done = self.obey(frame[1:6], now_ns)
+        return self.replied(frame[1:6], self._sealed, now_ns) if frame[0] == UNIT else []
+
+    def _sealed(self, answer: bytes) -> bytes:
         whole = bytes((UNIT,)) + answer
         seal = checksum(whole)
-        if self.faults.wrong_sum:
-            seal = bytes((seal[0] ^ 1, seal[1]))
-        return done + (self.answer(whole + seal, now_ns) if answer else [])
+        return whole + (bytes((seal[0] ^ 1, seal[1])) if self.faults.wrong_sum else seal)
 
 
 class TcpBoard(CoilBoard):
@@ -118,12 +124,9 @@ class TcpBoard(CoilBoard):
         while len(self._got) >= 6 and len(self._got) >= 6 + self._got[5]:
             length = 6 + self._got[5]
             frame, self._got = self._got[:length], self._got[length:]
-            answer, done = self.obey(frame[7:], now_ns)
-            found += done
-            if answer:
-                found += self.answer(self._header(frame, len(answer)) + answer, now_ns)
+            found += self.replied(frame[7:], partial(self._headed, frame), now_ns)
         return found
 
-    def _header(self, frame: bytes, size: int) -> bytes:
+    def _headed(self, frame: bytes, answer: bytes) -> bytes:
         number = (frame[0] << 8 | frame[1]) + (100 if self.faults.wrong_sum else 0)
-        return bytes((number >> 8 & 0xFF, number & 0xFF, 0, 0, 0, size + 1, frame[6]))
+        return bytes((number >> 8 & 0xFF, number & 0xFF, 0, 0, 0, len(answer) + 1, frame[6])) + answer

@@ -74,6 +74,7 @@ def _box(where: str, row: list[float], width: int, height: int) -> tuple[float, 
 
 
 def _from_yaml(file: Path) -> list[str]:
+    """Another program's file, so ordinary YAML: its `names` may have numbers as keys, which our settings refuse."""
     try:
         names = yaml.safe_load(file.read_text())["names"]
     except (OSError, yaml.YAMLError, KeyError, TypeError) as error:
