@@ -11,6 +11,7 @@ import typer
 from rich.console import Console
 
 from handguard import __version__
+from handguard.approvals_cli import approving
 from handguard.bench_cli import benching
 from handguard.errors import HandguardError
 from handguard.events_cli import events_app
@@ -33,6 +34,7 @@ app.add_typer(relay_app, name="relay")
 app.add_typer(learning)
 app.add_typer(replaying)
 app.add_typer(benching)
+app.add_typer(approving)
 
 ConfigFile = Annotated[
     Path, typer.Option("--config", "-c", help="Settings (YAML). `handguard config show` explains them.")

@@ -5,6 +5,7 @@
     ├── CalibrationError   a calibration does not fit       exit 2
     ├── ModelError         weights or card do not fit       exit 2
     ├── DatasetError       annotations or pictures are bad  exit 2
+    ├── SelfTestFailed     something did not prove itself   exit 2, nothing may be switched on
     ├── DeviceError        camera, port or board failed     a fault in the tick; never kills the loop
     │   ├── DeviceMissing  not there when it was opened     exit 2 at start, a fault later
     │   └── EndOfVideo     a file has no more frames        a clean end, not a fault
@@ -37,6 +38,17 @@ class ModelError(HandguardError):
 
 class DatasetError(HandguardError):
     """Annotations or pictures cannot be used for training or evaluation."""
+
+
+class SelfTestFailed(HandguardError):
+    """At the start, something did not prove that it works. Nothing was armed.
+
+    `table` holds a line for every part that was tried.
+    """
+
+    def __init__(self, message: str, table: tuple[str, ...] = ()) -> None:
+        super().__init__(message)
+        self.table = table
 
 
 class DeviceError(HandguardError):

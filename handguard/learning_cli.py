@@ -133,6 +133,27 @@ def package(
 
 
 @learning.command()
+def golden(
+    model: Annotated[
+        str | None, typer.Option(help="A model under models/ by name, or a path. Default: the shipped one.")
+    ] = None,
+) -> None:
+    """Write into a model's card what it answers for the golden picture, so that it can be checked as it runs.
+
+    `package`, `train` and `fine-tune` do so by themselves; this is for a card that has no answer yet.
+    """
+    from handguard.detection.card import DEFAULT, locate
+    from handguard.training.golden_making import fill_in
+
+    files = locate(model or DEFAULT)
+    made = fill_in(files)
+    typer.echo(
+        f"{files.card}: answers for {len(made.answers)} sizes of input; scores may differ by "
+        f"{made.max_score_change:g}, boxes must overlap by {made.min_overlap:g}"
+    )
+
+
+@learning.command()
 def evaluate(
     annotations: Annotated[Path, typer.Option(help="COCO annotations.")],
     images: Annotated[Path, typer.Option(help="Folder of their pictures.")],

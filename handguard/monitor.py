@@ -1,6 +1,7 @@
 """The live loop: a frame from the mailbox, a decision, a permit.
 
     tick     take the newest frame → advance → permit → (only then) evidence, viewers
+    now and then, right after a tick: is the detector still itself? (`checkup`)
 
 The loop waits for nothing but the mailbox, and for that no longer than half a
 frame. Writing records, drawing, printing and ringing happen in other threads and
@@ -17,6 +18,7 @@ from dataclasses import dataclass
 from handguard.capture.camera import CameraThread
 from handguard.capture.clock import MonotonicClock
 from handguard.capture.mailbox import Mailbox
+from handguard.checkup import Checkup
 from handguard.desk.feed import FeedWriter
 from handguard.desk.snapshot import Chronicle
 from handguard.errors import DeviceError
@@ -44,6 +46,7 @@ class Parts:
     feed: FeedWriter
     sinks: tuple[EventSink, ...]  # evidence, lamp: whoever must hear of every tick
     shows_picture: bool = False  # somebody looks at the picture, so it is fed too
+    checkup: Checkup | None = None  # None: this detector cannot be asked
 
 
 class Monitor:
@@ -78,7 +81,7 @@ class Monitor:
             while not self._stopping.is_set():
                 frame = parts.mailbox.take(self._patience_s)
                 self.tick(frame)
-                self._tidy()
+                self._between_frames()
                 if frame is None and parts.mailbox.finished:
                     break
                 if ends_ns is not None and self._clock.now_ns() >= ends_ns:
@@ -114,7 +117,7 @@ class Monitor:
             reset_since_ns=button and button.since_ns,
             contactor_open=report.contactor_open,
             impairments=frozenset(camera | (report.faults & RECOVERABLE)),
-            faults=report.faults - RECOVERABLE,
+            faults=(report.faults - RECOVERABLE) | (parts.checkup.faults if parts.checkup else frozenset()),
         )
 
     def _button(self) -> Button | None:
@@ -123,6 +126,13 @@ class Monitor:
             return self._parts.reset.read()
         except DeviceError:
             return None
+
+    def _between_frames(self) -> None:
+        """What may cost some milliseconds, while the next frame is on its way."""
+        self._tidy()
+        checkup = self._parts.checkup
+        if checkup is not None and checkup.look(self._parts.mailbox.holds_frame):
+            self.tick(None)  # without waiting for a frame: OFF
 
     def _tidy(self) -> None:
         """Collect garbage now and then, between two frames: what ran since the start is little."""

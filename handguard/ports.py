@@ -53,6 +53,13 @@ class Detector(Protocol):
         """All hands at or above the operating point, in pixels of the whole frame."""
 
 
+class SelfCheck(Protocol):
+    """Asks a running detector for something whose answer is known."""
+
+    def failure(self) -> str | None:
+        """What is wrong, in words; None if nothing is. Never raises."""
+
+
 class PermitLine(Protocol):
     """The monitor's end of the pipe to the relay keeper."""
 

@@ -1,6 +1,6 @@
 """One live run, from settings to summary: makes the parts in order and takes them apart in reverse.
 
-    source → rules → detector → evidence → board, keeper (says OFF) → reset → feed, viewers → camera
+    source → rules → detector → evidence → self-test → board, keeper (says OFF) → reset → feed, viewers → camera
 
 What is wrong with the settings or the devices is found before the keeper is
 started, so that nothing has ever been switched on when the message appears.
@@ -12,7 +12,7 @@ import signal
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
-from datetime import datetime, timezone
+from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -20,31 +20,34 @@ from typing import Any
 from handguard import __version__
 from handguard.assembly import detector_of, rules_of, source_of
 from handguard.capture.camera import CameraThread
+from handguard.capture.clock import MonotonicClock
 from handguard.capture.mailbox import Mailbox
 from handguard.capture.simulated import SimulatedScene
 from handguard.capture.sources import is_device, is_network
+from handguard.checkup import DIFFERS, Checkup
 from handguard.config import Settings, cautions, fingerprint
 from handguard.desk.feed import FeedWriter
 from handguard.errors import ConfigError, mismatch
-from handguard.evidence.ledger import WritePolicy
+from handguard.evidence.ledger import WritePolicy, stamp_now
 from handguard.evidence.machine import boot_id, machine_id
 from handguard.evidence.schema import Genesis, OperatorAction
-from handguard.evidence.signing import SigningKey
+from handguard.evidence.standing import stamped
 from handguard.evidence.summary import Summary, percentiles
 from handguard.evidence.writer import EvidenceWriter
 from handguard.liveness import Liveness
 from handguard.monitor import Monitor, Parts
 from handguard.onlookers import Onlookers
-from handguard.ports import FrameSource
+from handguard.ports import FrameSource, SelfCheck
+from handguard.proof_test import Exam
 from handguard.relay.simulated_board import SimulatedBoard
 from handguard.scheduling import Precedence
 from handguard.scorekeeper import Scorekeeper
+from handguard.self_test import SelfTest, key_of, proven
 from handguard.systemd import ServiceManager
 from handguard.types import PictureFormat
-from handguard.wiring import lamp_of, relay_of, reset_of, simulated_board
+from handguard.wiring import board_settings, lamp_of, relay_of, reset_of, simulated_board
 
 Say = Callable[[str], None]
-KEY_NAME = "signing-key.pem"
 PERIODS_PER_DEADLINE = 1.2  # one frame's time, and some for judging it
 
 
@@ -58,6 +61,7 @@ class Options:
     panel: bool = True
     realtime: bool = True  # ask for precedence over ordinary programs
     source: FrameSource | None = None  # in place of what camera.source names
+    exam: Exam | None = None  # this run is a proof test, and needs none to begin
 
 
 def watch(settings: Settings, options: Options, say: Say) -> dict[str, Any]:
@@ -65,24 +69,29 @@ def watch(settings: Settings, options: Options, say: Say) -> dict[str, Any]:
 
     Raises `HandguardError` for what is wrong before the start. Main thread only (signals).
     """
-    out = options.out or Path(settings.evidence.dir) / datetime.now(timezone.utc).strftime("%Y%m%d-%H%M%SZ")
-    for caution in cautions(settings):
-        say(f"CAUTION   {caution}")
+    out = options.out or stamped(Path(settings.evidence.dir))
+    say_cautions(settings, say)
     with ExitStack() as stack:
         run = LiveRun(settings, options, out, stack)
         for line in run.told:
             say(line)
-        with _stopped_by_signals(run.monitor):
+        with stopped_by_signals(run.monitor):
             run.monitor.run(options.duration_s)
         run.finish()
     return run.written()
+
+
+def say_cautions(settings: Settings, say: Say) -> None:
+    """What a person must be told before anything else."""
+    for caution in cautions(settings):
+        say(f"CAUTION   {caution}")
 
 
 class LiveRun:
     """The parts of one run. Whatever was opened is closed by the stack, newest first."""
 
     def __init__(self, settings: Settings, options: Options, out: Path, stack: ExitStack) -> None:
-        self.settings, self.out = settings, out
+        self.settings, self.out, began = settings, out, stamp_now()
         self.source = options.source or source_of(settings, live=True)
         stack.callback(self.source.close)
         picture = self.source.format
@@ -90,10 +99,11 @@ class LiveRun:
         rules = rules_of(settings, picture)
         zones = rules.zones.zones
         detector = detector_of(settings, zones, picture)
-        evidence = stack.enter_context(_evidence(settings, out, picture, detector.weights_sha256))
-        evidence.operator(OperatorAction.ARM, detail="start")
-        self.board = simulated_board(settings, out, stack)
-        self.relay = relay_of(settings, self.board, stack)
+        evidence = self.evidence = stack.enter_context(book_of(settings, out, picture, detector.weights_sha256))
+        self.tried = SelfTest(settings, evidence)
+        self.checkup = _checkup(settings, self.tried.before_the_relay(detector, out, began), evidence)
+        self._connect(options, stack)
+        evidence.operator(OperatorAction.ARM, detail="proof test" if options.exam else "start")
         reset = reset_of(settings, self.relay, stack)
         feed = FeedWriter(picture.width_px, picture.height_px)
         onlookers = Onlookers(settings, feed.name, zones, stack)
@@ -108,10 +118,10 @@ class LiveRun:
         lamp = lamp_of(settings, self.board, stack)
         liveness = Liveness(ServiceManager())
         stack.callback(liveness.close)
-        sinks = tuple(sink for sink in (evidence, lamp, self.score, liveness) if sink is not None)
+        sinks = tuple(sink for sink in (evidence, lamp, self.score, liveness, options.exam) if sink is not None)
         shows_picture = options.window or settings.evidence.clips.enabled
         self.parts = Parts(
-            camera, self.mailbox, detector, rules, self.relay, reset, feed, sinks, shows_picture
+            camera, self.mailbox, detector, rules, self.relay, reset, feed, sinks, shows_picture, self.checkup
         )
         precedence = Precedence()
         self.monitor = Monitor(self.parts, self.summary, precedence.extend)
@@ -120,7 +130,18 @@ class LiveRun:
         if options.realtime:
             stack.callback(precedence.give_back)
             self.told.append(f"granted   {precedence.take()}")
-        self.told += [f"notice    {notice}" for notice in self.relay.notices]
+        self.told += [f"notice    {notice}" for notice in self.relay.notices] + self.tried.told()
+
+    def _connect(self, options: Options, stack: ExitStack) -> None:
+        """Board and keeper, which has said OFF; raises `SelfTestFailed` where arming is not allowed."""
+        settings = self.settings
+        if options.exam is None:
+            self.tried.hear(proven(settings))
+        self.board = simulated_board(settings, self.out, stack)
+        if settings.relay.driver != "none":
+            self.tried.move_contact(board_settings(settings, self.board))
+        self.relay = relay_of(settings, self.board, stack)
+        self.tried.with_the_relay(self.relay)
 
     def finish(self) -> None:
         """Hear the last of relay and board, while they are still there."""
@@ -132,6 +153,8 @@ class LiveRun:
         more: dict[str, Any] = {**self.about, "config_sha256": fingerprint(self.settings)}
         if self.board is not None:
             more["board_response_ms"] = percentiles(_at_the_board(self.summary, self.board))
+        if self.checkup is not None:
+            more["self_check"] = {"asked": self.checkup.asked, "longest_ms": round(self.checkup.longest_ms, 1)}
         if self.score is not None:
             more["truth"] = self.score.result()
         self.summary.write(self.out / "summary.json", **more)
@@ -147,8 +170,11 @@ def _require_fast_enough(settings: Settings, picture: PictureFormat) -> None:
         raise ConfigError(mismatch(where, expected, settings.relay.deadline_ms))
 
 
-def _evidence(settings: Settings, out: Path, picture: PictureFormat, model_hash: str) -> EvidenceWriter:
-    key = SigningKey.load_or_create(Path(settings.evidence.dir) / KEY_NAME)
+def book_of(
+    settings: Settings, out: Path, picture: PictureFormat | None, model_hash: str
+) -> EvidenceWriter:
+    """A new book in OUT/evidence, for pictures of that size or for none."""
+    key = key_of(settings)
     genesis = Genesis(
         machine_id(),
         __version__,
@@ -156,10 +182,18 @@ def _evidence(settings: Settings, out: Path, picture: PictureFormat, model_hash:
         model_hash,
         boot_id(),
         settings=settings.model_dump(mode="json"),
-        picture=asdict(picture),
+        picture=None if picture is None else asdict(picture),
     )
     policy = WritePolicy(sync_every_s=settings.evidence.fsync_s)
     return EvidenceWriter.open(out / "evidence", genesis, key, policy)
+
+
+def _checkup(settings: Settings, check: SelfCheck | None, evidence: EvidenceWriter) -> Checkup | None:
+    """The question asked of the running detector every minute; None for a model that cannot be asked."""
+    if check is None:
+        return None
+    clock, every_s = MonotonicClock(), settings.detector.self_check_s
+    return Checkup(check, every_s, clock, partial(evidence.fault, DIFFERS))
 
 
 def _reopening(settings: Settings) -> Callable[[], FrameSource] | None:
@@ -171,7 +205,7 @@ def _reopening(settings: Settings) -> Callable[[], FrameSource] | None:
 
 
 @contextmanager
-def _stopped_by_signals(monitor: Monitor) -> Iterator[None]:
+def stopped_by_signals(monitor: Monitor) -> Iterator[None]:
     """Ctrl-C and SIGTERM end the loop cleanly."""
 
     def stop(_number: int, _frame: FrameType | None) -> None:

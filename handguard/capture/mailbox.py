@@ -66,6 +66,11 @@ class Mailbox:
             self._tell()
 
     @property
+    def holds_frame(self) -> bool:
+        """True while a frame waits to be taken."""
+        return self._unread is not None
+
+    @property
     def dropped(self) -> int:
         """Frames replaced before anybody took them."""
         return self._dropped

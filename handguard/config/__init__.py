@@ -13,8 +13,10 @@ from __future__ import annotations
 
 from handguard.config.loading import load, with_source
 from handguard.config.resolved import dump, fingerprint, show
-from handguard.config.rules import cautions
+from handguard.config.rules import cautions, tells_of_its_contact
 from handguard.config.schema import Settings
 from handguard.config.zones import zones_for
 
-__all__ = ["Settings", "cautions", "dump", "fingerprint", "load", "show", "with_source", "zones_for"]
+__all__ = [
+    "Settings", "cautions", "dump", "fingerprint", "load", "show", "tells_of_its_contact", "with_source", "zones_for",
+]  # fmt: skip

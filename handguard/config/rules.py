@@ -57,6 +57,13 @@ def _is_mute(board: RelaySettings | OwnBoard) -> bool:
     )
 
 
+def tells_of_its_contact(settings: Settings) -> bool:
+    """True where the board can be asked whether the contact has followed."""
+    relay = settings.relay
+    is_mute = any(map(_is_mute, _boards(relay))) or (relay.driver == "lcus" and relay.query == "none")
+    return relay.driver != "none" and not is_mute
+
+
 def cautions(settings: Settings) -> tuple[str, ...]:
     """What a person must be told loudly before this runs; empty for a plain installation."""
     boards = _boards(settings.relay)
@@ -67,7 +74,7 @@ def cautions(settings: Settings) -> tuple[str, ...]:
         "the reset is simulated: nobody looks before the machine starts": settings.reset.input == "simulated",
         "the relay is simulated: no machine is stopped": settings.relay.driver == "simulated",
         UNTIMED: bool(boards) and not any(map(_is_timed, boards)),
-        MUTE: any(map(_is_mute, boards)) or (settings.relay.driver == "lcus" and settings.relay.query == "none"),
+        MUTE: settings.relay.driver != "none" and not tells_of_its_contact(settings),
         "there is no relay: no machine is stopped": settings.relay.driver == "none",
         "the picture is simulated: no person is watched": settings.camera.source == "simulated",
     }

@@ -15,8 +15,6 @@ from typing import Annotated, Literal
 
 from pydantic import (
     AfterValidator,
-    BaseModel,
-    ConfigDict,
     Discriminator,
     Field,
     PlainValidator,
@@ -24,10 +22,10 @@ from pydantic import (
     Tag,
     model_validator,
 )
-from pydantic_core import PydanticCustomError
 
+from handguard.config.blocks import Block, Name, Text, bad, hard
 from handguard.config.problems import Origin
-from handguard.safety import limits
+from handguard.config.safety import SafetySettings
 from handguard.types import ZoneRole
 
 MAX_CORNERS = 64
@@ -37,16 +35,6 @@ DRAWN, TWO_LINES = "<drawn>", "<two lines>"  # tags of the two forms of `zones`
 Coordinate = Annotated[float, Field(allow_inf_nan=False, ge=-1e5, le=1e5)]
 Corner = tuple[Coordinate, Coordinate]
 Percent = Annotated[float, Field(gt=0, lt=100)]
-Name = Annotated[str, Field(min_length=1, max_length=40, pattern=r"^[\w.-][\w .-]*$")]
-
-
-def _printable(text: str) -> str:
-    if text.strip() and text.isprintable():
-        return text
-    raise bad("text that can be printed")
-
-
-Text = Annotated[str, Field(max_length=1000), AfterValidator(_printable)]
 
 
 def _source(value: object) -> int | str:
@@ -57,35 +45,10 @@ def _source(value: object) -> int | str:
     raise bad("simulated, a camera number from 0 to 63, a path or a URL")
 
 
-def bad(expected: str, key: str | None = None, found: str | None = None) -> PydanticCustomError:
-    """A refusal in our own words; `key` names a key below the block that refuses."""
-    told = {"expected": expected, "key": key, "found": found}
-    return PydanticCustomError("handguard", "expected {expected}", {k: v for k, v in told.items() if v})
-
-
-def hard(name: str) -> AfterValidator:
-    """Hold a number to the bound of that name in `safety.limits`."""
-
-    def check(value: float) -> float:
-        try:
-            return limits.within(name, value)
-        except ValueError:
-            bound = limits.BOUNDS[name]
-            raise bad(f"{bound.low:g} to {bound.high:g} ({bound.why})") from None
-
-    return AfterValidator(check)
-
-
 Source = Annotated[int | str, PlainValidator(_source)]
 Board = Literal[
     "lcus", "heartbeat", "gpio", "modbus-rtu", "modbus-tcp", "kmtronic", "numato", "devantech", "dcttech", "icse01x"
 ]  # the last one only to be told why not
-
-
-class Block(BaseModel):
-    """A block of keys: strict, closed, frozen."""
-
-    model_config = ConfigDict(strict=True, extra="forbid", frozen=True, validate_default=True)
 
 
 class CameraSettings(Block):
@@ -109,6 +72,7 @@ class DetectorSettings(Block):
     region: Literal["zones", "full"] = "zones"  # look at a crop round the zones, or at everything
     region_margin: float = Field(0.15, ge=0, le=1)  # of the zones' size, added on every side
     min_score: Annotated[float, hard("detector.min_score")] | None = None  # None: as the card says
+    self_check_s: Annotated[float, hard("detector.self_check_s")] = 60.0  # the golden picture is shown this often
 
 
 def _at_least_three(corners: tuple[Corner, ...]) -> tuple[Corner, ...]:
@@ -178,12 +142,6 @@ class InterlockSettings(Block):
     restart: Literal["manual", "automatic"] = "manual"
 
 
-class SafetySettings(Block):
-    """How much is refused. strict: nothing simulated at the reset, no automatic restart."""
-
-    profile: Literal["basic", "strict"] = "basic"
-
-
 BoardOption = Annotated[str, Field(max_length=200)] | int
 BoardOptions = dict[Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,39}$")], BoardOption]
 
@@ -194,7 +152,7 @@ class OwnBoard(Block):
     driver: Board
     port: Text
     channel: int = Field(1, ge=1, le=32)
-    options: BoardOptions = {}
+    options: BoardOptions = Field(default_factory=dict)
 
 
 class RelaySettings(Block):
@@ -203,7 +161,7 @@ class RelaySettings(Block):
     driver: Literal["simulated", "none"] | Board
     port: Text | None = None  # /dev/serial/by-path/…, /dev/gpiochip0 or host:port; only for a real board
     channel: int = Field(1, ge=1, le=32)
-    options: BoardOptions = {}  # of that kind of board: docs/relays.md
+    options: BoardOptions = Field(default_factory=dict)  # of that kind of board: docs/relays.md
     second: OwnBoard | None = None
     baud: Literal[1200, 2400, 4800, 9600, 19200, 38400, 57600, 115200] = 9600
     deadline_ms: Annotated[int, hard("relay.deadline_ms")] = 100  # this long without a fresh permit: OFF
@@ -230,6 +188,16 @@ class ResetSettings(Block):
     debounce_ms: int = Field(20, ge=0, le=50)  # gpio: by the kernel
     after_free_s: Annotated[float, hard("reset.after_free_s")] = 2.0  # simulated: it waits this long
 
+    @model_validator(mode="after")
+    def _gpio_has_a_line(self) -> ResetSettings:
+        for key in ("chip", "line"):
+            is_there = getattr(self, key) is not None
+            if self.input == "gpio" and not is_there:
+                raise bad("the GPIO chip and line of the button", key, "nothing")
+            if self.input != "gpio" and is_there:
+                raise bad(f"no {key} with input {self.input}", key)
+        return self
+
 
 class WarningSettings(Block):
     """What a hand in a warning zone sets off; never the relay of the machine."""
@@ -243,16 +211,6 @@ class ClipSettings(Block):
 
     enabled: bool = True
     pre_s: float = Field(10.0, ge=0, le=60)
-    @model_validator(mode="after")
-    def _gpio_has_a_line(self) -> ResetSettings:
-        for key in ("chip", "line"):
-            is_there = getattr(self, key) is not None
-            if self.input == "gpio" and not is_there:
-                raise bad("the GPIO chip and line of the button", key, "nothing")
-            if self.input != "gpio" and is_there:
-                raise bad(f"no {key} with input {self.input}", key)
-        return self
-
     post_s: float = Field(5.0, ge=0, le=60)
     quota_gb: float = Field(10.0, gt=0, le=100_000)  # of all runs in evidence.dir; the oldest not held go first
 

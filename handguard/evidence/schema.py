@@ -72,6 +72,8 @@ class OperatorAction(Enum):
     BYPASS = "bypass"
     ZONE_CHANGE = "zone_change"
     PROOF_TEST = "proof_test"
+    SELF_TEST = "self_test"
+    ACCEPT = "accept"
     STOP = "stop"
 
 

@@ -24,6 +24,7 @@ from handguard.training import checkpoints
 from handguard.training.coco import Sample
 from handguard.training.datasets import Split, load_split
 from handguard.training.evaluation import OnProgress, Run, numbers, run_detector
+from handguard.training.golden_making import with_golden
 from handguard.training.operating_point import LOWEST, Wishes, choose
 from handguard.training.sources import known_sources, listed
 from handguard.training.targets import judged_targets, told_targets
@@ -79,6 +80,7 @@ def package(order: Order, progress: OnProgress) -> ModelFiles:
         recipe={**recipe, **_progress_made(saved, recipe, len(train))},
         notes=[_how_far(saved, recipe, len(train)), *card.notes, *order.notes],
     )
+    card = with_golden(network, card)
     with writing(order.out / order.name):
         return save_model(network, card, order.out)
 

@@ -9,9 +9,11 @@ size of input at which no hand is clear.
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from math import exp, log
+from pathlib import Path
 from typing import Any
 
 import cv2
@@ -26,6 +28,8 @@ from handguard.detection.detector import Region, fitted_input
 from handguard.detection.golden import LARGEST_SCORE_CHANGE, LEAST_OVERLAP, Golden, Row, overlap, size_name
 from handguard.detection.loading import Choice, load_detector
 from handguard.detection.self_check import rows_of
+from handguard.detection.ssd import Ssd
+from handguard.detection.weights import save_model
 from handguard.errors import ModelError, mismatch
 
 REFERENCE = ("torch-cpu", "float32")
@@ -67,6 +71,13 @@ def fill_in(files: ModelFiles) -> Golden:
         raise ModelError(mismatch(str(files.weights), "a clear hand in the golden picture", "none"))
     write_card(replace(card, golden=made), files.card)
     return made
+
+
+def with_golden(network: Ssd, card: Card) -> Card:
+    """The card of unsaved weights with its answer, or with a note that there is none."""
+    with tempfile.TemporaryDirectory() as folder:
+        made = golden_of(save_model(network, card, Path(folder)))
+    return replace(card, golden=made) if made else replace(card, notes=[*card.notes, NOTHING_CLEAR])
 
 
 def golden_of(files: ModelFiles) -> Golden | None:

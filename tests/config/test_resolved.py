@@ -175,19 +175,26 @@ def test_a_tame_installation_needs_no_caution_and_a_wild_one_gets_all() -> None:
 
 def test_every_hard_bound_belongs_to_a_setting_and_holds_at_its_limit() -> None:
     for name, bound in BOUNDS.items():
-        block, key = name.split(".")
-        field = Settings.model_fields[block].annotation
+        *blocks, key = name.split(".")
+        field: object = Settings
+        for block in blocks:
+            assert isinstance(field, type)
+            assert issubclass(field, BaseModel)
+            field = field.model_fields[block].annotation
         assert isinstance(field, type)
         assert issubclass(field, BaseModel)
         assert key in field.model_fields, f"{name} is no setting"
         for value, fits in ((bound.low, True), (bound.high, True), (bound.high + 1, False)):
-            assert accepted(block, key, value) is fits, f"{name}: {value}"
+            assert accepted(blocks, key, value) is fits, f"{name}: {value}"
 
 
-def accepted(block: str, key: str, value: float) -> bool:
+def accepted(blocks: list[str], key: str, value: float) -> bool:
     settings = yaml.safe_load(SHORT)
     number = int(value) if float(value).is_integer() else value
-    settings[block] = {**settings.get(block, {}), key: number}
+    inside = settings
+    for block in blocks:
+        inside = inside.setdefault(block, {})
+    inside[key] = number
     try:
         settings_of(json.dumps(settings))
     except ConfigError:

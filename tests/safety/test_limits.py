@@ -60,9 +60,11 @@ def test_the_numbers_themselves():
         "camera.frozen_after_repeats": (1, 30),
         "camera.fps": (1, 1000),
         "detector.min_score": (0.01, 0.9),
+        "detector.self_check_s": (1, 60),
         "interlock.free_frames": (3, 3000),
         "interlock.fastest_widths_per_s": (1, 50),
         "relay.deadline_ms": (20, 250),
         "relay.edm_timeout_ms": (20, 500),
+        "safety.proof_test.max_response_ms": (20, 500),
         "reset.after_free_s": (0.2, 600),
     }
