@@ -155,19 +155,38 @@ def golden(
 
 @learning.command()
 def evaluate(
-    annotations: Annotated[Path, typer.Option(help="COCO annotations.")],
-    images: Annotated[Path, typer.Option(help="Folder of their pictures.")],
     json_out: Annotated[Path, typer.Option("--json", help="Where the numbers go.")],
+    annotations: Annotated[Path | None, typer.Option(help="COCO annotations.")] = None,
+    images: Annotated[Path | None, typer.Option(help="Folder of their pictures.")] = None,
     model: Annotated[
         str | None, typer.Option(help="A model under models/ by name, or a path. Default: the shipped one.")
     ] = None,
-    plots: Annotated[Path | None, typer.Option(help="Folder for curves (PNG) and the worst misses.")] = None,
+    plots: Annotated[
+        Path | None, typer.Option(help="Folder for curves, and a page of the worst misses and false hits.")
+    ] = None,
+    footage: Annotated[
+        Path | None,
+        typer.Option(
+            help="A recording, or a folder of them; NAME.json beside NAME.mp4 tells its approaches."
+        ),
+    ] = None,
+    stop_zone: Annotated[
+        str, typer.Option(help="Part of the picture that counts on --footage: x1,y1,x2,y2 as fractions.")
+    ] = "0,0,1,1",
 ) -> None:
-    """Measure a model: AP, recall and false alarms at its operating point, per class, size and source."""
-    from handguard.training.judging import evaluate_command
+    """Measure a model: AP, recall and false hits at its operating point, per class, size and source.
 
+    With --footage also, or only, by approach: found or missed, how many frames after the hand came
+    into the picture, and false hits a hand-free minute.
+    """
+    from handguard.detection.card import DEFAULT
+    from handguard.training.footage import read_stop_zone
+    from handguard.training.judging import Wanted, evaluate_command
+
+    zone = read_stop_zone(stop_zone)
+    wanted = Wanted(json_out, model or DEFAULT, annotations, images, plots, footage, zone)
     with _listening("evaluate") as listener:
-        evaluate_command(annotations, images, json_out, model, plots, listener)
+        evaluate_command(wanted, listener)
 
 
 @dataset_app.command("check")

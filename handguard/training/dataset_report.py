@@ -18,11 +18,8 @@ from handguard.errors import DatasetError
 from handguard.training.coco import Sample, decode_picture
 from handguard.training.datasets import Split, load_split
 from handguard.training.evaluation import OnProgress
-from handguard.training.measures import NEAR_SIDE, side_px
+from handguard.training.measures import NEAR_SIDE, SIZE_STEPS, side_px
 from handguard.types import HandClass
-
-# longer side of a hand as a share of the picture's longer side: up to each of these
-SIZE_STEPS = (1 / 48, 1 / 24, 1 / 12, 1 / 6, 1 / 3, 1.0)
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,11 +24,13 @@ from handguard.training.coco import Sample, decode_picture
 from handguard.training.coco_numbers import coco_numbers
 from handguard.training.measures import Answer, rounded
 from handguard.training.metrics import voc07
-from handguard.training.operating_point import LOWEST
+from handguard.training.operating_point import LOWEST, quiet_score
 from handguard.training.writing import writing
 from handguard.types import Frame, HandClass
 
 OnProgress = Callable[[int, int | None], None]
+
+QUIET = 0.1  # false hits a hand-free picture
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -70,7 +72,9 @@ def numbers(run: Run, min_score: float) -> dict[str, Any]:
         "voc07_ap50": _voc07(answers),
         "coco": {name: _rounded(row) for name, row in coco_numbers(answers).items()},
         "at_operating_point": at_score(answers, min_score),
+        "at_quiet": _at_quiet(answers),
         "sources": measures.by_source(answers, min_score),
+        "sizes": measures.by_size(answers, min_score),
         "measured_with": run.detector,
         "pictures_per_s": round(len(answers) / run.seconds, 1),
         "terms": TERMS,
@@ -81,8 +85,16 @@ TERMS = {
     "near": "hands whose longer side is at least 1/12 of the picture's longer side",
     "any": "class-agnostic: bare or gloved, under either name",
     "recall": "hands found under either name at an overlap (IoU) of 0.5; recall_loose: of 0.3",
+    "at_quiet": "at the lowest score with no more false hits a hand-free picture than allowed",
+    "sizes": "longer side of a hand as a share of its picture's longer side",
     "false hits": "reported hands that overlap no hand by 0.5, each hand counting once",
 }
+
+
+def _at_quiet(answers: Sequence[Answer]) -> dict[str, Any] | None:
+    """What the most that people bear would give, wherever the operating point is; None without hand-free pictures."""
+    score = quiet_score(answers, QUIET)
+    return None if score is None else {"false_hits_allowed": QUIET, **at_score(answers, score)}
 
 
 def at_score(answers: Sequence[Answer], min_score: float) -> dict[str, Any]:

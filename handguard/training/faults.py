@@ -13,8 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from handguard.training.coco import Sample
-from handguard.training.measures import SAME_HAND_IOU, Answer, against_truth, side_px
-from handguard.training.metrics import matched
+from handguard.training.measures import Answer, best_scores, pairs, side_px
 from handguard.types import HandClass
 
 
@@ -32,7 +31,7 @@ def misses(answers: Sequence[Answer], min_score: float) -> list[Fault]:
     """Hands without a hit at this score, largest first."""
     faults = []
     for answer in answers:
-        best = _best_scores(answer)
+        best = best_scores(answer)
         for box, label, score in zip(answer.sample.boxes_px, answer.sample.labels, best, strict=True):
             if score >= min_score:
                 continue
@@ -47,23 +46,9 @@ def false_hits(answers: Sequence[Answer], min_score: float) -> list[Fault]:
     faults = []
     for answer in answers:
         hands = answer.hands
-        for found, truth in _pairs(answer):
+        for found, truth in pairs(answer):
             score = float(hands.scores[found])
             if truth is None and score >= min_score:
                 words = f"{HandClass(hands.labels[found]).title}, score {score:.2f}"
                 faults.append(Fault(answer.sample, hands.boxes_px[found], score, words))
     return sorted(faults, key=lambda fault: -fault.badness)
-
-
-def _best_scores(answer: Answer) -> list[float]:
-    """For each hand, the score of the hit that answers for it; 0 where there is none."""
-    best = [0.0] * len(answer.sample.boxes_px)
-    for found, truth in _pairs(answer):
-        if truth is not None:
-            best[truth] = float(answer.hands.scores[found])
-    return best
-
-
-def _pairs(answer: Answer) -> list[tuple[int, int | None]]:
-    picture = against_truth([answer])[0]
-    return matched(picture, picture.gt_ignored, SAME_HAND_IOU)

@@ -2,37 +2,79 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from handguard.detection import card as cards
 from handguard.detection.loading import Choice
-from handguard.errors import DatasetError
-from handguard.training.coco import load_coco
+from handguard.errors import DatasetError, mismatch
+from handguard.training import footage
+from handguard.training.coco import Sample, load_coco
 from handguard.training.command import Listener
 from handguard.training.evaluation import numbers, run_detector, write_numbers
+from handguard.training.footage import StopZone
 from handguard.training.operating_point import choose
 from handguard.training.plots import draw_plots
 from handguard.training.writing import writing
 
 
-def evaluate_command(
-    annotations: Path, images: Path, json_out: Path, model: str | None, plots: Path | None, listener: Listener
-) -> None:
-    """Measure a model over a COCO set at its card's operating point; numbers as JSON, pictures into `plots`."""
-    choice = Choice(model or cards.DEFAULT)
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What `evaluate` is to look at: annotated pictures, recordings, or both."""
+
+    json_out: Path
+    model: str = cards.DEFAULT
+    annotations: Path | None = None  # COCO
+    images: Path | None = None  # their folder
+    plots: Path | None = None
+    footage: Path | None = None  # a recording or a folder of them
+    stop_zone: StopZone = field(default_factory=StopZone)
+
+    def __post_init__(self) -> None:
+        if (self.annotations is None) != (self.images is None):
+            raise DatasetError(
+                mismatch("evaluate", "--annotations together with --images", "one without the other")
+            )
+        if self.annotations is None and self.footage is None:
+            raise DatasetError(mismatch("evaluate", "--annotations and --images, or --footage", "neither"))
+
+
+def evaluate_command(wanted: Wanted, listener: Listener) -> None:
+    """Measure a model at its card's operating point; numbers as JSON, pictures into `plots`."""
+    choice = Choice(wanted.model)
     card = cards.read_card(cards.locate(choice.model))
-    samples = load_coco(annotations, images)
+    found: dict[str, Any] = {"model": card.name, "weights_sha256": card.weights_sha256}
+    if wanted.annotations is not None and wanted.images is not None:
+        samples = load_coco(wanted.annotations, wanted.images)
+        found |= _on_pictures(choice, samples, card.operating_point.min_score, wanted.plots, listener)
+        listener.tell(short(found))
+    if wanted.footage is not None:
+        found["footage"] = _on_footage(choice, wanted.footage, wanted.stop_zone, listener)
+        listener.tell(f"{card.name} on recordings:\n{footage.short(found['footage'])}")
+    write_numbers(found, wanted.json_out)
+
+
+def _on_pictures(
+    choice: Choice, samples: list[Sample], score: float, plots: Path | None, listener: Listener
+) -> dict[str, Any]:
     run = run_detector(choice, samples, listener.progress)
-    score = card.operating_point.min_score
-    found = {"model": card.name, "weights_sha256": card.weights_sha256, **numbers(run, score)}
+    found = numbers(run, score)
     if any(len(sample.boxes_px) for sample in samples):
         found["would_choose"] = would_choose(run.answers)
-    write_numbers(found, json_out)
     if plots is not None:
         with writing(plots):
             draw_plots(run.answers, score, plots)
-    listener.tell(short(found))
+    return found
+
+
+def _on_footage(choice: Choice, place: Path, zone: StopZone, listener: Listener) -> dict[str, Any]:
+    all_of = [footage.watched(choice, video, zone, listener.progress) for video in footage.recordings(place)]
+    return {
+        "stop_zone": asdict(zone),
+        "recordings": {one.name: footage.told(one) for one in all_of},
+        "together": footage.together(all_of),
+    }
 
 
 def would_choose(answers: list[Any]) -> dict[str, Any]:
@@ -60,8 +102,23 @@ def short(found: dict[str, Any]) -> str:
         ),
         f"  false hits a picture: {at['false_per_picture']}, "
         f"a hand-free picture: {at['false_per_hand_free_picture']}",
+        *_quiet_line(found["at_quiet"]),
+        *_table("source", {name: row["recall"] for name, row in found["sources"].items()}),
+        *_table("longer side of the hand", {name: row["recall"] for name, row in found["sizes"].items()}),
     ]
     return "\n".join(lines)
+
+
+def _quiet_line(at: dict[str, Any] | None) -> list[str]:
+    if at is None:
+        return []
+    allowed, row = at["false_hits_allowed"], at["recall"]["any"]
+    where = f"  with at most {allowed} false hits a hand-free picture (score {at['min_score']})"
+    return [f"{where}: found {_told(row['all'])}; near: {_told(row['near'])}"]
+
+
+def _table(title: str, rows: dict[str, dict[str, Any]]) -> list[str]:
+    return [f"  found by {title}:", *(f"    {name:20} {_told(share)}" for name, share in rows.items())]
 
 
 def _told(share: dict[str, Any]) -> str:

@@ -16,15 +16,18 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from handguard.training.coco import Sample
-from handguard.training.metrics import Curve, Judged, curve
+from handguard.training.metrics import Curve, Judged, curve, matched
 from handguard.types import Detections, HandClass
 
 NEAR_SIDE = 1 / 12  # of the picture's longer side
 GROUPS = {"all": 0.0, "near": NEAR_SIDE}
 SAME_HAND_IOU = 0.5
 LOOSE_IOU = 0.3  # found at all, if not exactly: enough to stop a machine
+# longer side of a hand as a share of the picture's longer side: up to each of these
+SIZE_STEPS = (1 / 48, 1 / 24, 1 / 12, 1 / 6, 1 / 3, 1.0)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -146,6 +149,44 @@ def _source_row(answers: list[Answer], min_score: float) -> dict[str, Any]:
         "recall_near": share_found(near, min_score).told(),
         "false_per_picture": false_per_picture(answers, min_score),
     }
+
+
+def by_size(answers: Sequence[Answer], min_score: float) -> dict[str, dict[str, Any]]:
+    """Hands found under any name, and those found at an overlap of 0.3, for each step of size."""
+    found, loose = (_best_scores_of_all(answers, iou) >= min_score for iou in (SAME_HAND_IOU, LOOSE_IOU))
+    shares = np.concatenate([*(_shares(answer.sample) for answer in answers), np.zeros(0)])
+    step_of = np.searchsorted(SIZE_STEPS, np.minimum(shares, SIZE_STEPS[-1]))
+    rows = {}
+    for number, step in enumerate(SIZE_STEPS):
+        here = step_of == number
+        counts = [Share(int(hit[here].sum()), int(here.sum())).told() for hit in (found, loose)]
+        rows[f"up to 1/{1 / step:.0f}"] = {"recall": counts[0], "recall_loose": counts[1]}
+    return rows
+
+
+def best_scores(answer: Answer, iou: float = SAME_HAND_IOU) -> list[float]:
+    """For each hand of a picture, the score of the hit that answers for it; 0 where there is none."""
+    best = [0.0] * len(answer.sample.boxes_px)
+    for found, truth in pairs(answer, iou):
+        if truth is not None:
+            best[truth] = float(answer.hands.scores[found])
+    return best
+
+
+def pairs(answer: Answer, iou: float = SAME_HAND_IOU) -> list[tuple[int, int | None]]:
+    """Each hit, best first, with the hand it answers for under whatever name, or None; both as indices."""
+    picture = _judged(answer, None)
+    return matched(picture, picture.gt_ignored, iou)
+
+
+def _best_scores_of_all(answers: Sequence[Answer], iou: float) -> NDArray[np.float64]:
+    return np.array([score for answer in answers for score in best_scores(answer, iou)], np.float64)
+
+
+def _shares(sample: Sample) -> NDArray[np.float64]:
+    """(G,): longer sides of the hands, of the picture's longer side."""
+    boxes = sample.boxes_px.astype(np.float64)
+    return np.asarray((boxes[:, 2:] - boxes[:, :2]).max(axis=1, initial=0.0) / side_px(sample))
 
 
 def rounded(value: float) -> float | None:

@@ -65,6 +65,12 @@ def choose(answers: Sequence[Answer], wishes: Wishes | None = None) -> Chosen:
     return Chosen(score, fulfilled, _words(answers, near, score, fulfilled, wishes))
 
 
+def quiet_score(answers: Sequence[Answer], false_per_hand_free: float) -> float | None:
+    """The lowest score with at most so many false hits a hand-free picture; None without such pictures."""
+    quiet = hand_free(answers)
+    return _score_for_quiet(curve(against_truth(quiet)), false_per_hand_free * len(quiet)) if quiet else None
+
+
 def _score_for_recall(near: Curve, share: float) -> float | None:
     """The highest score at which the share is found; None if it is found at no score."""
     needed = math.ceil(share * near.wanted - 1e-9)

@@ -20,13 +20,32 @@ COLORS = {"any": "black", "hand": "tab:blue", "gloved_hand": "tab:orange"}
 
 
 def draw_plots(answers: Sequence[Answer], min_score: float, folder: Path) -> None:
-    """Four PNG files into `folder`, which git will pass by: some show people."""
+    """Four PNG files and a page of them into `folder`, which git will pass by: some show people."""
     keep_out_of_repositories(folder)
     views = curves(answers)
     _precision_recall(views, min_score, folder / "precision-recall.png")
     _misses_over_false_hits(views, len(answers), min_score, folder / "misses-over-false-hits.png")
     draw_sheet(misses(answers, min_score), folder / "worst-misses.png")
     draw_sheet(false_hits(answers, min_score), folder / "worst-false-hits.png")
+    (folder / "index.html").write_text(_page(min_score))
+
+
+SHOWN = {
+    "worst-misses.png": "The worst misses: hands not found, largest first",
+    "worst-false-hits.png": "The worst false hits: found where no hand is, most certain first",
+    "precision-recall.png": "Precision over recall",
+    "misses-over-false-hits.png": "Hands missed over false hits",
+}
+
+
+def _page(min_score: float) -> str:
+    """The pictures below each other, for a browser."""
+    figures = "".join(f"<h2>{title}</h2><img src='{name}'>" for name, title in SHOWN.items())
+    return (
+        "<!doctype html><meta charset='utf-8'><title>evaluation</title>"
+        "<style>body{font-family:sans-serif;margin:2em}img{max-width:100%}</style>"
+        f"<h1>At the score {min_score:g}</h1>{figures}\n"
+    )
 
 
 def _precision_recall(views: dict[str, dict[str, Curve]], min_score: float, path: Path) -> None:
