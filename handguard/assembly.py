@@ -62,7 +62,7 @@ def detector_of(
 ) -> HandDetector:
     """The detector, warmed up, looking at the whole picture or at a crop round the zones.
 
-    `threads` of None: as many as the back end likes, which is right where nothing else runs.
+    `threads` of None: as the settings say; without that as many as the back end likes.
     """
     wanted = settings.detector
     region = Region(0, 0, picture.width_px, picture.height_px)
@@ -74,7 +74,7 @@ def detector_of(
         backend=wanted.backend,
         precision=None if wanted.precision == "auto" else wanted.precision,
         min_score=wanted.min_score,
-        threads=threads,
+        threads=threads or wanted.threads,
     )
     return load_detector(choice, region)
 

@@ -69,6 +69,7 @@ class DetectorSettings(Block):
     model: Text | None = None  # name under models/ or a path; None: the one that is shipped
     backend: Literal["auto", "openvino", "torch-cpu", "torch-cuda"] = "auto"
     precision: Literal["auto", "float32", "bf16", "fp16"] = "auto"
+    threads: int | None = Field(None, ge=1, le=256)  # of the CPU; None: every core that may be used
     region: Literal["zones", "full"] = "zones"  # look at a crop round the zones, or at everything
     region_margin: float = Field(0.15, ge=0, le=1)  # of the zones' size, added on every side
     min_score: Annotated[float, hard("detector.min_score")] | None = None  # None: as the card says
