@@ -30,6 +30,7 @@ def bench(
     viewer: Annotated[bool, typer.Option(help="A program that copies every frame from the shared memory.")] = True,
     hogs: Annotated[int, typer.Option("--hog", min=0, help="Programs beside it that burn time.")] = 0,
     cameras: Annotated[int, typer.Option(min=1, max=64, help="Live runs at the same time.")] = 1,
+    threads: Annotated[int | None, typer.Option(min=1, help="Of each network, in place of detector.threads.")] = None,
     realtime: Annotated[bool, typer.Option(help="Ask for real-time priority, as `handguard run` does.")] = True,
     starts: Annotated[int, typer.Option(min=0, help="Also time the start of the program, so often.")] = 3,
     bare: Annotated[bool, typer.Option(help="Also time the detector against the bare network.")] = True,
@@ -46,7 +47,7 @@ def bench(
     from handguard.bench.bench import bench as measure
     from handguard.bench.telling import draw_histogram, told
 
-    request = Request(config, source, frames, recorder, viewer, realtime, hogs, cameras, starts, bare)
+    request = Request(config, source, frames, recorder, viewer, realtime, hogs, cameras, threads, starts, bare)
     errors = Console(stderr=True)
     result = measure(request, lambda line: errors.print(line, style="dim", highlight=False))
     Console().print(told(result))

@@ -34,13 +34,14 @@ class Request:
     realtime: bool = True
     hogs: int = 0
     cameras: int = 1
+    threads: int | None = None  # of each network; None: as the settings say
     starts: int = 3
     bare: bool = True
 
 
 def bench(request: Request, say: Any = lambda line: None) -> dict[str, Any]:
     """Everything that was asked for, as plain values. Raises `HandguardError`."""
-    site = {"config": str(request.config.resolve()), "source": request.source}
+    site = {"config": str(request.config.resolve()), "source": request.source, "threads": request.threads}
     asked = asdict(request) | {"config": request.config.name}
     result: dict[str, Any] = {"machine": machine.described(), "asked": asked}
     if request.starts:

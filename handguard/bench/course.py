@@ -168,10 +168,26 @@ def _counted_collections() -> Iterator[dict[str, int]]:
 
 
 def _at_the_board(live: LiveRun, stopwatch: Stopwatch) -> NDArray[np.int64]:
-    """(T, 3) of each trip: captured, sent, OFF bytes at the board; those that never came are left out."""
-    off_ns = np.array(live.board.off_bytes_ns() if live.board else [], np.int64)
-    after = [(captured, sent, off_ns[off_ns >= captured]) for captured, sent in stopwatch.trips]
-    return np.array([(c, s, off[0]) for c, s, off in after if len(off)], np.int64).reshape(-1, 3)
+    """(T, 3) of each trip that found the board on: captured, sent, OFF bytes at the board.
+
+    A board that was still off, because the keeper had not let it on again, has nothing to be told.
+    """
+    if live.board is None:
+        return np.empty((0, 3), np.int64)
+    on_ns, off_ns = (np.array(times, np.int64) for times in (live.board.on_bytes_ns(), live.board.off_bytes_ns()))
+    trips = []
+    for captured_ns, sent_ns in stopwatch.trips:
+        was_on = _newest(on_ns, captured_ns) > _newest(off_ns, captured_ns)
+        after = off_ns[off_ns >= captured_ns]
+        if was_on and len(after):
+            trips.append((captured_ns, sent_ns, int(after[0])))
+    return np.array(trips, np.int64).reshape(-1, 3)
+
+
+def _newest(times_ns: NDArray[np.int64], before_ns: int) -> int:
+    """The last of rising times before that one; -1 if there is none."""
+    earlier = times_ns[times_ns < before_ns]
+    return int(earlier[-1]) if len(earlier) else -1
 
 
 def _result(stopwatch: Stopwatch, trips_ns: NDArray[np.int64]) -> dict[str, Any]:
@@ -187,8 +203,8 @@ def _result(stopwatch: Stopwatch, trips_ns: NDArray[np.int64]) -> dict[str, Any]
         "calm_ms": {name: percentiles(values[labels == CALM]) for name, values in spans.items()},
         "troubled_ms": {name: percentiles(values[labels == TROUBLED]) for name, values in spans.items()},
         "trips": len(stopwatch.trips),
-        "permit_to_board_ms": percentiles(trips[:, 2] - trips[:, 1]),
-        "frame_to_board_ms": percentiles(trips[:, 2] - trips[:, 0]),
+        "permit_to_board_ms": percentiles((trips[:, 2] - trips[:, 1]).tolist()),
+        "frame_to_board_ms": percentiles((trips[:, 2] - trips[:, 0]).tolist()),
         "page_faults_per_frame": percentiles(faults.tolist()),
         "resident_mb": [round(weight / 1e6, 1) for weight in weights],
         "every_frame_ms": [round(float(value), 3) for value in spans["frame to permit"]],

@@ -25,7 +25,7 @@ Picture = NDArray[np.uint8]
 FREE_WANTED, HAND_WANTED = 48, 8  # 150 MB at 1280x720
 LOOKED_AT = 900  # half a minute of footage, when hands are rare
 HANDS_IN_A_ROW = 2
-PRESS_S, SPARE_S = 0.5, 0.25  # a simulated press with its pause; what a busy machine may be late by
+PRESS_S, SPARE_S = 0.5, 0.45  # a simulated press with its pause; a board's rest after three OFFs
 
 
 @dataclass(frozen=True, slots=True, eq=False)

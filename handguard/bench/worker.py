@@ -2,9 +2,10 @@
 
     python -m handguard.bench.worker ORDER RESULT
 
-ORDER is JSON: `{"do": "course" | "bare" | "start", "config": FILE, "source": SOURCE or null, …}`. The
-worker says `ready`, waits for a line on its standard input, measures, and writes JSON to
-RESULT. It exits as `handguard` does, with one line on standard error.
+ORDER is JSON: `{"do": "course" | "bare" | "start", "config": FILE, "source": SOURCE or null,
+"threads": N or null, …}`. The worker says `ready`, waits for a line on its standard input,
+measures, and writes JSON to RESULT. It exits as `handguard` does, with one line on
+standard error.
 """
 
 from __future__ import annotations
@@ -80,7 +81,10 @@ def measured(order: dict[str, Any]) -> dict[str, Any]:
 def settings_of(order: dict[str, Any]) -> Settings:
     """The settings an order names. Raises `ConfigError`."""
     settings = load(Path(order["config"]))
-    return settings if order.get("source") is None else with_source(settings, order["source"])
+    if order.get("source") is not None:
+        settings = with_source(settings, order["source"])
+    threads = order.get("threads") or settings.detector.threads
+    return settings.model_copy(update={"detector": settings.detector.model_copy(update={"threads": threads})})
 
 
 def _ready() -> None:

@@ -1,0 +1,169 @@
+"""Every number of speed in the README: `python benchmarks/speed.py [--source FOOTAGE.mp4]`.
+
+    guarding     the stop path with recorder, a viewer and a hog beside it
+    alone        the same with nothing beside it
+    cameras      two and four live runs at once, one thread for each network
+    steadiness   a stopped viewer and a frozen disk, in turns with calm, in one run
+    start        from nothing to the first judged frame
+    bare         the detector's call against the bare network
+
+Writes benchmarks/results/bench.json, docs/pictures/stop-path.png and the README's section, which
+takes the peers from benchmarks/results/peers.json (`python -m benchmarks.peers`). A real
+machine needs no more than `handguard bench`; this is the same, with the company that the
+README speaks of.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from handguard.bench import machine
+from handguard.bench.bench import Request, bench
+from handguard.bench.telling import draw_histogram
+from handguard.bench.worker import measured
+from handguard.errors import DeviceError
+
+HERE = Path(__file__).parent
+SITE, README = HERE / "bench.yaml", HERE.parent / "README.md"
+RESULTS, PEERS = HERE / "results" / "bench.json", HERE / "results" / "peers.json"
+PICTURE = HERE.parent / "docs" / "pictures" / "stop-path.png"
+MANY = (2, 4)
+
+
+def say(line: str) -> None:
+    sys.stderr.write(f"{line}\n")
+
+
+def measure(source: str | None, frames: int) -> dict[str, Any]:
+    """All of it, one after the other; at most a minute each with 1500 frames."""
+    asked = Request(SITE, source, frames, hogs=1)
+    say("guarding")
+    guarding = bench(asked, say)
+    quiet = replace(asked, recorder=False, viewer=False, hogs=0, starts=0, bare=False)
+    say("alone")
+    alone = bench(replace(quiet, frames=frames // 2), say)
+    cameras = {}
+    for count in MANY:
+        say(f"{count} cameras")
+        order = replace(quiet, frames=frames // 3, cameras=count, threads=1)
+        cameras[str(count)] = bench(order, say)["streams"]
+    say("steadiness")
+    return {
+        "command": "python benchmarks/speed.py --source FOOTAGE/cups.mp4",
+        "machine": machine.described(),
+        "start": guarding["start"],
+        "bare": guarding["bare"],
+        "guarding": guarding["streams"][0],
+        "alone": alone["streams"][0],
+        "cameras": cameras,
+        "steadiness": steadiness(source, frames),
+    }
+
+
+def steadiness(source: str | None, frames: int) -> dict[str, Any]:
+    """Calm and trouble; or why it could not be measured here (it takes root and a loop device)."""
+    order = {"frames": frames, "recorder": True, "viewer": True, "in_turns": True}
+    try:
+        return measured({"do": "course", "config": str(SITE), "source": source, "course": order})
+    except DeviceError as error:
+        say(f"LEFT OUT  {error}")
+        return {"left_out": str(error)}
+
+
+def section(result: dict[str, Any], peers: dict[str, Any] | None) -> str:
+    """The README's section, in Markdown."""
+    guarding, place = result["guarding"], result["machine"]
+    lines = [
+        f"{place['cores']} cores of a shared {place['processor']} (about {place['busy'][0]:.0f} other programs wanted"
+        f" a core), {guarding['picture']}, `{guarding['detector']}`; recorder, a viewer and a CPU hog beside it."
+        " `make bench FOOTAGE=folder` makes this section from"
+        " [benchmarks/results/bench.json](benchmarks/results/bench.json); what it means is told in"
+        " [docs/performance.md](docs/performance.md) and [docs/latency-budget.md](docs/latency-budget.md).",
+        "",
+        "| ms | p50 | p99 | p99.9 | max |",
+        "|---|---|---|---|---|",
+        _row("frame in memory → permit sent", guarding["ms"]["frame to permit"]),
+        _row("of that, all but the network", guarding["ms"]["outside the network"]),
+        _row("frame in memory → OFF bytes at the board", guarding["frame_to_board_ms"]),
+        _row("frame in memory → permit sent, nothing beside it", result["alone"]["ms"]["frame to permit"]),
+        *(
+            _row(f"the slowest of {count} cameras", _slowest(streams)["ms"]["frame to permit"])
+            for count, streams in result["cameras"].items()
+        ),
+        "",
+        *_sentences(result),
+        "",
+        *_peers(peers),
+    ]
+    return "\n".join(lines)
+
+
+def _slowest(streams: list[dict[str, Any]]) -> dict[str, Any]:
+    return max(streams, key=lambda stream: stream["ms"]["frame to permit"]["p99"])
+
+
+def _row(name: str, numbers: dict[str, Any]) -> str:
+    cells = ["–" if numbers[key] is None else f"{numbers[key]:.1f}" for key in ("p50", "p99", "p999", "max")]
+    return f"| {name} ({numbers['count']}) | {' | '.join(cells)} |"
+
+
+def _sentences(result: dict[str, Any]) -> list[str]:
+    bare, start, steady = result["bare"], result["start"], result["steadiness"]
+    memory = result["guarding"]["resident_mb"]
+    lines = [
+        f"- Whole detector call against the bare compiled network, in turns: {bare['ratio_of_medians']:.2f} ×.",
+        f"- From nothing to the first judged frame: {start['as_on_a_machine_s']:.1f} s with a warm model cache.",
+        f"- Memory of the monitor: {memory[0]:.0f} MB at first, {memory[-1]:.0f} MB at last.",
+    ]
+    if "left_out" not in steady:
+        calm, trouble = (steady[name]["frame to permit"] for name in ("calm_ms", "troubled_ms"))
+        lines.append(
+            "- With a stopped viewer and a frozen disk, in turns with calm: p50"
+            f" {trouble['p50']:.1f} against {calm['p50']:.1f} ms,"
+            f" p99 {trouble['p99']:.1f} against {calm['p99']:.1f} ms."
+        )
+    return lines
+
+
+def _peers(peers: dict[str, Any] | None) -> list[str]:
+    if peers is None:
+        return ["Peers were not measured."]
+    lines = [f"Beside its peers, {peers['pictures']}, ordinary priority, in turns:", ""]
+    lines += ["| program | p50 ms | smallest ms | × ours |", "|---|---|---|---|"]
+    for one in peers["programs"]:
+        ms = one["ms"]
+        lines.append(f"| {one['is']} | {ms['p50']:.1f} | {ms['min']:.1f} | {one['times_ours']:.1f} |")
+    return lines
+
+
+def kept(result: dict[str, Any]) -> dict[str, Any]:
+    """Without the single frames, which are for the histogram."""
+    if isinstance(result, dict):
+        return {name: kept(value) for name, value in result.items() if not name.startswith("every_")}
+    return [kept(one) for one in result] if isinstance(result, list) else result
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--source", help="real footage in place of the simulated scene")
+    parser.add_argument("--frames", type=int, default=1500)
+    asked = parser.parse_args()
+    result = measure(asked.source, asked.frames)
+    PICTURE.parent.mkdir(exist_ok=True)
+    draw_histogram([result["guarding"]], PICTURE)
+    RESULTS.write_text(json.dumps(kept(result), indent=1) + "\n")
+    peers = json.loads(PEERS.read_text()) if PEERS.exists() else None
+    block = re.compile(r"(<!-- speed:begin -->\n).*(<!-- speed:end -->)", re.DOTALL)
+    text = block.sub(lambda found: f"{found[1]}{section(result, peers)}\n{found[2]}", README.read_text())
+    README.write_text(text)
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
