@@ -31,7 +31,9 @@ Runs = Annotated[
 ]
 Kinds = Annotated[
     list[str] | None,
-    typer.Option("--kind", help="trip, warning, cleared, state, operator, fault, clip, start, stop. May be repeated."),
+    typer.Option(
+        "--kind", help="trip, warning, cleared, state, operator, fault, caution, clip, start, stop. May be repeated."
+    ),
 ]
 Since = Annotated[str, typer.Option(help="From this time on: 2025-01-31, 2025-01-31T06:00 or …Z for UTC.")]
 Until = Annotated[str, typer.Option(help="Before this time.")]

@@ -14,6 +14,7 @@ import gc
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol
 
 from handguard.capture.camera import CameraThread
 from handguard.capture.clock import MonotonicClock
@@ -33,6 +34,14 @@ TIDY_EVERY = 256  # ticks; a collection takes a fraction of a millisecond
 RECOVERABLE = frozenset({"relay-port", "relay-write", "permit-late", "permit-unsent"})  # a reset may follow
 
 
+class Fallible(Protocol):
+    """A part that people are told about when something is wrong with it."""
+
+    @property
+    def faults(self) -> frozenset[str]:
+        """What is wrong with it now."""
+
+
 @dataclass(slots=True)
 class Parts:
     """Everything the loop needs, already started except the camera."""
@@ -47,6 +56,8 @@ class Parts:
     sinks: tuple[EventSink, ...]  # evidence, lamp: whoever must hear of every tick
     shows_picture: bool = False  # somebody looks at the picture, so it is fed too
     checkup: Checkup | None = None  # None: this detector cannot be asked
+    cautions: tuple[str, ...] = ()  # what people must go on seeing
+    beside: tuple[Fallible, ...] = ()  # whose faults people must see, and nobody else needs to hear
 
 
 class Monitor:
@@ -59,7 +70,7 @@ class Monitor:
         self._parts, self._summary, self._settled = parts, summary, settled
         self._clock = MonotonicClock()
         self._memory = Memory()
-        self._chronicle = Chronicle()
+        self._chronicle = Chronicle(cautions=parts.cautions)
         self._permit_seq = 0
         self._stopping = threading.Event()
         self._patience_s = parts.camera.format.period_ns / 2e9
@@ -153,7 +164,7 @@ class Monitor:
             sink.record(decision, permit, report)
         if isinstance(parts.reset, SimulatedOperator):
             parts.reset.look(decision.state, decision.times.judged_ns)
-        faults = frozenset().union(*(sink.faults for sink in parts.sinks))
+        faults = frozenset().union(*(part.faults for part in (*parts.sinks, *parts.beside)))
         snapshot = self._chronicle.snapshot(decision, report, parts.mailbox.dropped, faults)
         image = frame.image if frame is not None and parts.shows_picture else None
         if image is not None or decision.events or not parts.shows_picture:  # a trip without a picture too

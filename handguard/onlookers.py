@@ -36,16 +36,18 @@ class Onlookers:
         if window:
             self._start("handguard.desk.window", self._feed, self._drawn)
 
-    def record(self, book: Book, out: Path) -> None:
+    def record(self, book: Book, out: Path) -> tuple[Recording, ...]:
         """Start the recorder of clips, where clips are wanted; what it says goes into the book."""
         wanted = self._settings.evidence.clips
         if not wanted.enabled:
-            return
+            return ()
         arguments = [self._feed, "--clips", str(out.resolve() / "clips")]
         arguments += ["--runs", str(Path(self._settings.evidence.dir).resolve()), "--zones", self._drawn]
         arguments += ["--pre-s", str(wanted.pre_s), "--post-s", str(wanted.post_s)]
         arguments += ["--quota-bytes", str(round(wanted.quota_gb * 1e9))]
-        self._stack.callback(Recording(arguments, book, out / "recorder.log").close)
+        recording = Recording(arguments, book, out / "recorder.log")
+        self._stack.callback(recording.close)
+        return (recording,)
 
     def _start(self, *program: str) -> None:
         viewer = subprocess.Popen([sys.executable, "-m", *program], stdin=subprocess.DEVNULL, cwd=ROOT)

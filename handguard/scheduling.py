@@ -42,6 +42,13 @@ class Granted:
         return f"{realtime}; {memory}; {'core' if len(self.cores) == 1 else 'cores'} {cores}"
 
 
+    @property
+    def refusals(self) -> tuple[str, ...]:
+        """What was not given, in sentences."""
+        missing = {"real-time scheduling": not self.realtime, "locked memory": not self.locked_memory}
+        return tuple(f"live loop: {what} was not granted" for what, is_so in missing.items() if is_so)
+
+
 class Precedence:
     """Precedence of this process over ordinary ones, from `take` until `give_back`. Main thread only."""
 

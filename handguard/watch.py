@@ -108,7 +108,7 @@ class LiveRun:
         feed = FeedWriter(picture.width_px, picture.height_px)
         onlookers = Onlookers(settings, feed.name, zones, stack)
         onlookers.look_on(panel=options.panel, window=options.window)
-        onlookers.record(evidence, out)
+        recording = onlookers.record(evidence, out)
         stack.callback(feed.close)  # first of all, for then they end by themselves
         self.mailbox = Mailbox()
         reopen = None if options.source else _reopening(settings)
@@ -121,16 +121,28 @@ class LiveRun:
         sinks = tuple(sink for sink in (evidence, lamp, self.score, liveness, options.exam) if sink is not None)
         shows_picture = options.window or settings.evidence.clips.enabled
         self.parts = Parts(
-            camera, self.mailbox, detector, rules, self.relay, reset, feed, sinks, shows_picture, self.checkup
+            camera, self.mailbox, detector, rules, self.relay, reset, feed, sinks, shows_picture, self.checkup,
+            beside=recording,
         )
-        precedence = Precedence()
-        self.monitor = Monitor(self.parts, self.summary, precedence.extend)
         self.about = {"source": self.source.name, "detector": detector.description, "evidence": str(out)}
         self.told = [f"{name:<9} {value}" for name, value in self.about.items()]
+        precedence = Precedence()
+        notices = self.relay.notices
         if options.realtime:
             stack.callback(precedence.give_back)
-            self.told.append(f"granted   {precedence.take()}")
-        self.told += [f"notice    {notice}" for notice in self.relay.notices] + self.tried.told()
+            granted = precedence.take()
+            self.told.append(f"granted   {granted}")
+            notices += granted.refusals
+        self.told += self.tried.told()
+        self._caution(evidence, notices)
+        self.monitor = Monitor(self.parts, self.summary, precedence.extend)
+
+    def _caution(self, evidence: EvidenceWriter, notices: tuple[str, ...]) -> None:
+        """What a person must know of this installation: told, on the panel while it runs, and in the record."""
+        self.told += [f"notice    {notice}" for notice in notices]
+        self.parts.cautions = (*cautions(self.settings), *notices)
+        for caution in self.parts.cautions:
+            evidence.caution(caution)
 
     def _connect(self, options: Options, stack: ExitStack) -> None:
         """Board and keeper, which has said OFF; raises `SelfTestFailed` where arming is not allowed."""
@@ -151,6 +163,7 @@ class LiveRun:
     def written(self) -> dict[str, Any]:
         """Write DIR/summary.json; returns what it says."""
         more: dict[str, Any] = {**self.about, "config_sha256": fingerprint(self.settings)}
+        more["cautions"] = list(self.parts.cautions)
         if self.board is not None:
             more["board_response_ms"] = percentiles(_at_the_board(self.summary, self.board))
         if self.checkup is not None:

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from handguard.scheduling import Granted
+
 ROOT = Path(__file__).parents[1]
 ROOT_ONLY = pytest.mark.skipif(os.geteuid() != 0, reason="real-time scheduling and locked memory need root here")
 THREADS = """
@@ -70,6 +72,14 @@ def test_what_is_refused_is_told_and_the_program_goes_on():
     (told,) = lines_of(REFUSED)
     assert "ordinary priority (real-time was not granted)" in told
     assert "memory not locked (not granted)" in told
+
+
+def test_what_was_refused_is_said_in_sentences():
+    assert Granted(True, True, (0,)).refusals == ()
+    assert Granted(False, False, (0,)).refusals == (
+        "live loop: real-time scheduling was not granted",
+        "live loop: locked memory was not granted",
+    )
 
 
 @ROOT_ONLY

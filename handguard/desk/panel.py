@@ -45,7 +45,8 @@ def render(snapshot: Snapshot) -> Panel:
     banner = Text(f" {state.replace('_', ' ')} ", style=f"bold white on {color}")
     banner.append(f"  {MEANING.get(state, '')}", style=color)
     banner.append(f"   {snapshot['cause']}", style="dim")
-    body = Group(banner, Text(), _numbers(snapshot), Text(), _hands(snapshot), Text(), _events(snapshot))
+    rows = [_numbers(snapshot), Text(), _hands(snapshot), Text(), _events(snapshot), *_cautions(snapshot)]
+    body = Group(banner, Text(), *rows)
     return Panel(body, title="handguard", subtitle=f"{snapshot['seconds']} s", border_style=color)
 
 
@@ -82,6 +83,11 @@ def _events(snapshot: Snapshot) -> Table:
     for seconds, what in snapshot["events"]:
         table.add_row(Text(f"{seconds:>6} s", style="dim"), Text(what, style="red" if "TRIP" in what else ""))
     return table
+
+
+def _cautions(snapshot: Snapshot) -> list[Text]:
+    """As long as the run lasts, not only when it began."""
+    return [Text.assemble(("CAUTION ", "bold yellow"), (words, "yellow")) for words in snapshot["cautions"]]
 
 
 class Bell:

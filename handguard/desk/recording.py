@@ -18,13 +18,14 @@ from pathlib import Path
 from typing import IO, Protocol
 
 from handguard.errors import RecordingError
-from handguard.evidence.notices import LONGEST_BYTES, Notice, from_line
+from handguard.evidence.notices import LONGEST_BYTES, ClipLost, Notice, from_line
 
 ROOT = Path(__file__).parents[2]
 NICE = 5  # of the recorder: behind the monitor
 PAUSES_S = (0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
 WELL_AFTER_S = 60.0  # a recorder that lived this long starts the pauses anew
 FAULT = "recorder"
+CLIP_LOST = "clip-lost"
 NO_FEED = 2  # the exit code of a recorder that found none
 
 
@@ -47,6 +48,7 @@ class Recording:
         self._book, self._log = book, log
         self._closing = threading.Event()
         self._gave_up = False
+        self._is_away = self._has_lost = False
         self._process = self._started()
         self._thread = threading.Thread(target=self._run, name="recording", daemon=True)
         self._thread.start()
@@ -55,6 +57,12 @@ class Recording:
     def pid(self) -> int:
         """Of the recorder that runs now, or ran last."""
         return self._process.pid
+
+    @property
+    def faults(self) -> frozenset[str]:
+        """What people must see: no recorder now, or a clip of this run that was lost. Any thread."""
+        signs = {FAULT: self._is_away, CLIP_LOST: self._has_lost}
+        return frozenset(name for name, shown in signs.items() if shown)
 
     def close(self, timeout_s: float = 12.0) -> None:
         """Wait for the last clip, after the feed was closed; a recorder that takes longer is killed."""
@@ -90,6 +98,7 @@ class Recording:
             late = code == NO_FEED and self._closing.is_set()  # it was started while the feed ended
             if code == 0 or late or self._gave_up:
                 return
+            self._is_away = True
             self._book.fault(FAULT, f"ended with {code}; no clips until it is back")
             deaths = 1 if time.monotonic() - began_s > WELL_AFTER_S else deaths + 1
             if self._closing.wait(PAUSES_S[min(deaths, len(PAUSES_S)) - 1]) or not self._restarted():
@@ -101,12 +110,15 @@ class Recording:
         except OSError as error:
             self._book.fault(FAULT, f"cannot be started: {error}; no clips any more")
             return False
+        self._is_away = False
         return True
 
     def _listen(self, said: IO[bytes]) -> None:
         """Until the recorder ends."""
         for line in iter(lambda: said.readline(LONGEST_BYTES + 1), b""):
             try:
-                self._book.notice(from_line(line))
+                notice = from_line(line)
+                self._has_lost |= isinstance(notice, ClipLost)
+                self._book.notice(notice)
             except RecordingError as error:
                 self._book.fault(FAULT, str(error))

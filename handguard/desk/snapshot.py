@@ -34,6 +34,7 @@ class Chronicle:
     warnings: int = 0
     trips: int = 0
     events: list[list[str]] = field(default_factory=list)  # [seconds since start, what]
+    cautions: tuple[str, ...] = ()  # what people were told at the start, and must go on seeing
     started_ns: int | None = None
     last_trip: dict[str, object] | None = None
     _rate: float = 0.0
@@ -69,6 +70,7 @@ class Chronicle:
             "last_trip": self.last_trip,
             "relay": report.output.value,
             "faults": sorted(faults | report.faults),
+            "cautions": list(self.cautions),
             "events": self.events[-RECENT:],
             "seconds": round((times.judged_ns - (self.started_ns or times.judged_ns)) / 1e9, 1),
         }

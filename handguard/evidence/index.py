@@ -27,7 +27,7 @@ from handguard.evidence.notes import BOOK
 from handguard.evidence.store import segment_numbers
 
 INDEX = "index.sqlite"
-VERSION = 2
+VERSION = 3
 _TABLES = """
 CREATE TABLE runs (
     run TEXT PRIMARY KEY, machine_id TEXT, software_version TEXT, config_hash TEXT, model_hash TEXT,

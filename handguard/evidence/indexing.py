@@ -33,7 +33,7 @@ EVENT_KINDS = {
 }
 OTHER_KINDS = {
     "genesis": "start", "operator": "operator", "fault": "fault", "close": "stop", "clip": "clip",
-    "clip_removed": "removed",
+    "clip_removed": "removed", "caution": "caution",
 }  # fmt: skip
 KINDS = (*EVENT_KINDS.values(), *OTHER_KINDS.values())
 
@@ -186,6 +186,7 @@ def _words(kind: str, record: Record) -> str:
         "clip": ("file",),
         "removed": ("run", "name", "why"),
         "stop": ("reason",),
+        "caution": ("words",),
         "start": ("software_version",),
     }.get(kind, ("zone",))
     return " ".join(str(record[name]) for name in words if record.get(name))

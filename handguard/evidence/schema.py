@@ -5,6 +5,7 @@
     event      state changed, tripped, warning raised, warning cleared
     operator   a person armed, reset, bypassed …
     fault      something failed, here or elsewhere; also tells how many records were lost
+    caution    what people were told at the start: a weakness of this installation
     head       a signature over the chain up to here
     close      the run ended on purpose; nothing but one head follows
     clip, clip_removed    a film of a trip, with its hash; a film that had to make room (`notices`)
@@ -57,6 +58,7 @@ class Kind(Enum):
     EVENT = "event"
     OPERATOR = "operator"
     FAULT = "fault"
+    CAUTION = "caution"
     HEAD = "head"
     CLOSE = "close"
     CLIP = "clip"
@@ -180,6 +182,11 @@ def fault_record(name: str, at_ns: int, detail: str, lost_records: int = 0) -> R
         "detail": detail,
         "lost_records": lost_records,
     }
+
+
+def caution_record(words: str, at_ns: int) -> Record:
+    """One sentence that people were told at the start; `at_ns` is monotonic."""
+    return {"kind": Kind.CAUTION.value, "at_ns": at_ns, "words": words}
 
 
 def head_record(signature: bytes | None = None) -> Record:

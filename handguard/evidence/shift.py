@@ -70,6 +70,7 @@ class ShiftReport:
     response_ms: dict[str, float | int | None]
     without_response: int  # trips by a hand for which no keeper's answer is in the book
     faults: dict[str, int]
+    cautions: dict[str, int]  # what people were told at the starts
     operator: dict[str, int]
     lost_records: int
     damages: tuple[str, ...]
@@ -93,6 +94,7 @@ class ShiftReport:
             ("  marked", f"nuisance {self.nuisance}{per_hour}; genuine {self.genuine}; unmarked {self.unmarked}"),
             ("response", f"{_ms(response)}; trips by hand without an answer {self.without_response}"),
             ("faults", _told(self.faults).strip(" ()") or "none"),
+            ("cautions", _told(self.cautions).strip(" ()") or "none"),
             ("operator", _told(self.operator).strip(" ()") or "none"),
             ("lost records", str(self.lost_records)),
             *(("DAMAGED", words) for words in self.damages),
@@ -129,6 +131,7 @@ def shift_report(base: sqlite3.Connection, folder: Path, period: Period) -> Shif
         response_ms=percentiles(times_ms),
         without_response=len(by_hand) - len(times_ms),
         faults=_counted(_first_word(event) for event in events if event.kind == "fault"),
+        cautions=_counted(event.what for event in events if event.kind == "caution"),
         operator=_counted(_first_word(event) for event in events if event.kind == "operator"),
         lost_records=sum(run["lost"] for run in runs),
         damages=tuple(damages(base)),

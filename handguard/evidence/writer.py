@@ -33,6 +33,7 @@ from handguard.evidence.schema import (
     Genesis,
     OperatorAction,
     Record,
+    caution_record,
     decision_record,
     event_record,
     fault_record,
@@ -106,6 +107,10 @@ class EvidenceWriter:
     def fault(self, name: str, detail: str) -> None:
         """Remember a fault of another part, now. Returns at once, never raises."""
         self._offer(partial(fault_record, name, self._now().monotonic_ns, detail), urgent=True)
+
+    def caution(self, words: str) -> None:
+        """Remember what people were told at the start. Returns at once, never raises."""
+        self._offer(partial(caution_record, words, self._now().monotonic_ns), urgent=True)
 
     def notice(self, notice: Notice) -> None:
         """Remember what the recorder of clips said. Returns at once, never raises."""

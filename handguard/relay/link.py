@@ -27,7 +27,7 @@ from pathlib import Path
 
 from handguard.errors import DeviceError, DeviceMissing, HandguardError
 from handguard.relay.board import BoardSettings, Command
-from handguard.relay.boards import located, open_board
+from handguard.relay.boards import located, open_board, promised
 from handguard.relay.keeper_process import settings_json
 from handguard.relay.keeper_state import MS, KeeperLimits
 from handguard.relay.serial_port import port_notice
@@ -48,6 +48,7 @@ READBACK_LIMIT_S = 4.0  # a board that needs rest is asked once a second
 CLOSE_LIMIT_S = 8.0  # above the keeper's own limit for a lost board
 EMERGENCY_LIMIT_S = 10.0
 EMERGENCY_RETRY_S = 0.05
+SILENT = "relay board: it answers no question about its contact, so that one that does not follow is not seen"
 _ROOT = Path(__file__).parents[2]  # what must be on the keeper's path to import handguard
 _COMMANDS = {Output.OFF: Command.OFF, Output.ON: Command.ON}
 _OUTPUTS = {command: output for output, command in _COMMANDS.items()}
@@ -99,7 +100,8 @@ class KeeperLink:
         refused = [f"relay keeper: {what} was not granted" for what, is_so in missing.items() if is_so]
         boards = (self._board, self._board.second)
         weak = [notice for one in boards if one and (notice := port_notice(one.port))]
-        return (*weak, *refused)
+        silent = [SILENT] if promised(self._board).readback and not self.readback else []
+        return (*weak, *silent, *refused)
 
     @property
     def readback(self) -> bool:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import pairwise, takewhile
 from pathlib import Path
 from typing import Any
 
@@ -60,6 +60,12 @@ class Book:
 def holds_book(path: Path) -> bool:
     """True for the folder of a live run, or for its evidence."""
     return any(any(folder.glob("segment-*.jsonl")) for folder in (path, path / "evidence"))
+
+
+def cautions_of(folder: Path) -> tuple[str, ...]:
+    """What people were told before the first tick; `folder` is that of the segments. Raises `RecordingError`."""
+    opening = takewhile(lambda record: record["kind"] != Kind.DECISION.value, read_records(folder))
+    return tuple(record["words"] for record in opening if record["kind"] == Kind.CAUTION.value)
 
 
 def read_book(path: Path, settings: Settings | None = None) -> Book:

@@ -18,7 +18,7 @@ from handguard.desk.feed import FeedWriter
 from handguard.desk.recording import Recording
 from handguard.evidence.clips import read_index, sha256_of
 from handguard.evidence.ledger import WritePolicy
-from handguard.evidence.notices import ClipLost, ClipRemoved, ClipSaved, from_line
+from handguard.evidence.notices import ClipLost, ClipRemoved, ClipSaved, from_line, to_line
 from handguard.evidence.reading import read_records
 from handguard.evidence.ring import numbered
 from handguard.evidence.schema import Genesis
@@ -324,6 +324,30 @@ def test_a_line_that_is_no_notice_is_a_fault(tmp_path, monkeypatch):
     recording = Recording(["x"], book, tmp_path / "log")
     recording.close()
     assert len(book.faults) == 1 and "recorder: expected a notice" in book.faults[0]
+
+
+def test_a_recorder_that_is_away_is_a_fault_that_people_see_until_it_is_back(tmp_path, monkeypatch):
+    monkeypatch.setattr("handguard.desk.recording.PAUSES_S", (0.5,))
+    feed = FeedWriter(64, 48)
+    arguments = [feed.name, "--clips", str(tmp_path / "clips"), "--runs", str(tmp_path)]
+    recording = Recording(arguments, Listener(), tmp_path / "log")
+    wait_for(lambda: looks(recording.pid))
+    assert recording.faults == frozenset()
+    os.kill(first := recording.pid, signal.SIGKILL)
+    wait_for(lambda: recording.faults == {"recorder"})
+    wait_for(lambda: recording.pid != first and not recording.faults)
+    feed.close()
+    recording.close()
+
+
+def test_a_clip_that_was_lost_is_a_fault_that_people_go_on_seeing(tmp_path, monkeypatch):
+    says = tmp_path / "says"
+    says.write_bytes(b"#!/bin/sh\necho '" + to_line(ClipLost("trip-0001", "the disk is full")).strip() + b"'\n")
+    says.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(says))
+    recording = Recording([], Listener(), tmp_path / "log")
+    recording.close()
+    assert recording.faults == {"clip-lost"}
 
 
 def test_recording_720p_at_30_costs_little(tmp_path, capsys):

@@ -96,6 +96,17 @@ def test_the_panel_says_state_cause_hands_and_faults():
         assert words in text
 
 
+def test_what_people_were_told_at_the_start_stays_on_the_panel():
+    chronicle = Chronicle(cautions=("the relay is simulated: no machine is stopped",))
+    for _ in range(30):
+        snapshot = json.loads(json.dumps(chronicle.snapshot(a_decision(), REPORT, 0, frozenset())))
+    assert "CAUTION the relay is simulated: no machine is stopped" in shown(snapshot)
+
+
+def test_a_tame_installation_shows_no_caution():
+    assert "CAUTION" not in shown(Chronicle().snapshot(a_decision(), REPORT, 0, frozenset()))
+
+
 def test_every_state_has_its_words():
     for state in State:
         snapshot = Chronicle().snapshot(a_decision(state=state), REPORT, 0, frozenset())

@@ -270,6 +270,17 @@ def test_a_day_counts_what_happened(runs, key):
     assert page.nuisance_per_hour == pytest.approx(2 / page.watched_hours)
 
 
+def test_what_people_were_told_at_the_starts_is_found_and_counted(tmp_path, genesis, key):
+    for run in ("r1", "r2"):
+        with EvidenceWriter.open(tmp_path / run / "evidence", genesis, key) as writer:
+            writer.caution("the reset is simulated")
+    assert [event.what for event in found(tmp_path, kinds=("caution",))] == ["the reset is simulated"] * 2
+    with open_index(tmp_path) as base:
+        page = shift_report(base, tmp_path, today())
+    assert page.cautions == {"the reset is simulated": 2}
+    assert dict(page.lines())["cautions"] == "the reset is simulated 2"
+
+
 def test_another_day_is_empty_and_divides_by_nothing(runs):
     with open_index(runs) as base:
         page = shift_report(base, runs, today(days=30))

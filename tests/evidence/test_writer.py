@@ -119,6 +119,14 @@ def test_operator_actions_events_and_faults_are_remembered_in_order(tmp_path, ge
     assert (event["event"], event["zone"]) == ("tripped", "intake")
 
 
+def test_what_people_were_told_at_the_start_is_remembered(tmp_path, genesis, key):
+    with EvidenceWriter.open(tmp_path / "run", genesis, key) as writer:
+        writer.caution("the relay is simulated: no machine is stopped")
+    caution = list(read_records(tmp_path / "run"))[2]
+    assert (caution["kind"], caution["words"]) == ("caution", "the relay is simulated: no machine is stopped")
+    assert verify(tmp_path / "run", key.public).verdict is Verdict.INTACT
+
+
 def test_the_end_says_why(tmp_path, genesis, key):
     with EvidenceWriter.open(tmp_path / "a", genesis, key):
         pass

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from handguard.evidence.reading import read_records
 from handguard.evidence.verification import Verdict
 from handguard.evidence.verify import verify
 
@@ -28,6 +29,14 @@ def test_a_free_field_and_a_reset_let_the_machine_run_and_a_stop_ends_it(start):
     assert summary["judged"] > 3
     result = verify(run.out / "evidence")
     assert result.verdict is Verdict.INTACT, result.text()
+
+
+def test_what_people_are_told_at_the_start_is_in_the_record_and_in_the_summary(start):
+    run = start("--duration", "1")
+    assert run.process.wait(60) == 0
+    told = [record["words"] for record in read_records(run.out / "evidence") if record["kind"] == "caution"]
+    assert "the relay is simulated: no machine is stopped" in told
+    assert told == run.summary()["cautions"]
 
 
 def test_the_time_given_ends_the_run(start):

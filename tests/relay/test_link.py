@@ -192,6 +192,17 @@ def test_importing_the_keeper_imports_no_numpy():
     assert said.stdout == "False\n"
 
 
+def test_a_board_that_answers_no_question_is_told_and_one_that_cannot_is_not(link, make_board, request):
+    assert link.wait_for_readback()
+    assert not any("answers no question" in notice for notice in link.notices)
+    mute = make_board(silent=True)
+    silent = KeeperLink(BoardSettings("lcus", mute.port))
+    request.addfinalizer(silent.close)
+    assert any("answers no question" in notice for notice in silent.notices)
+    silent._board = BoardSettings("lcus", mute.port, options={"query": "none"})
+    assert not any("answers no question" in notice for notice in silent.notices)
+
+
 def test_notices_name_a_weak_port_and_missing_rights(link, monkeypatch):
     assert not any("relay.port" in notice for notice in link.notices)
     monkeypatch.setattr(link, "_board", BoardSettings("lcus", "/dev/ttyUSB0"))

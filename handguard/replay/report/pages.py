@@ -13,6 +13,7 @@ from handguard.evidence.clips import FOLDER
 from handguard.evidence.decisions import read_decisions
 from handguard.replay.approaches import Approach
 from handguard.replay.audit import Audit, Row
+from handguard.replay.book import cautions_of
 from handguard.replay.compare import Comparison, trips_of
 from handguard.replay.identity import sha256_of, software
 from handguard.replay.replay import DECISIONS, opened
@@ -87,6 +88,7 @@ def write_run_page(
     ]  # fmt: skip
     title = book.folder.parent.name if book.folder.name == "evidence" else book.folder.name
     return _write(out / PAGE, page(title, "live run", verdict, lead, parts.kept([
+        parts.told_at_the_start(cautions_of(book.folder)),
         parts.over_time(sheet), parts.trip_pictures(sheet), _stages(result), parts.hand_paths(sheet),
         parts.comparison(comparison, "as recorded", _names(book.settings, other)[1]),
         parts.proof(proof, tag("pre", book.verification.text()), tag("pre", result.text)),

@@ -204,6 +204,14 @@ def proof(rows: Sequence[tuple[str, str]], *more: Content) -> Html:
     return section("Proof", about, tag("dl", *parts), *more)
 
 
+def told_at_the_start(cautions: Sequence[str]) -> Html | None:
+    """The weaknesses of the installation that the run was made with."""
+    if not cautions:
+        return None
+    about = "What people were told of this installation when the run began, and on the panel as long as it lasted."
+    return section("Cautions", about, tag("ul", *[tag("li", words) for words in cautions]))
+
+
 def kept(sections: Sequence[Html | None]) -> list[Html]:
     """Those that there are."""
     return [each for each in sections if each is not None]
