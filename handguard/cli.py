@@ -60,6 +60,9 @@ def run(
     duration: Annotated[float | None, typer.Option(help="Stop after so many seconds.", min=0.1)] = None,
     out: OutFolder = None,
     window: Annotated[bool, typer.Option("--window", help="Show the picture with zones and hands.")] = False,
+    realtime: Annotated[
+        bool, typer.Option(help="Ask Linux for precedence over ordinary programs, and say what was granted.")
+    ] = True,
 ) -> None:
     """Watch, judge, and let the machine run or drop it. Ends with a summary.
 
@@ -73,7 +76,8 @@ def run(
     settings = load(config)
     if source is not None:
         settings = with_source(settings, source)
-    summary = watch(settings, Options(out, duration, window), lambda line: console.print(line, markup=False))
+    options = Options(out, duration, window, realtime=realtime)
+    summary = watch(settings, options, lambda line: console.print(line, markup=False))
     console.print(told(summary))
 
 

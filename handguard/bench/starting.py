@@ -22,7 +22,6 @@ MAKERS = {
     "source_of": CAMERA,
     "rules_of": "zones",
     "detector_of": "network: load, compile, warm up",
-    "_evidence": "evidence",
     "simulated_board": BOARD,
     "relay_of": "relay keeper, until it has said OFF",
     "Onlookers": "programs that look on",
