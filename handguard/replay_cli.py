@@ -17,6 +17,7 @@ from handguard.errors import ConfigError, mismatch
 if TYPE_CHECKING:
     from handguard.replay.audit import Audit
     from handguard.replay.compare import Comparison
+    from handguard.replay.drift import Drift
 
 # Rooms are imported inside the commands: `handguard --help` must not wait for them.
 replaying = typer.Typer()
@@ -30,6 +31,10 @@ Against = Annotated[
     Path | None,
     typer.Option("--against", "-b", help="Other settings: what would they have lost, or cost?"),
 ]
+BoxDrift = Annotated[
+    float, typer.Option(min=0.0, help="Pixels that boxes may differ by, where B only computes the network otherwise.")
+]
+ScoreDrift = Annotated[float, typer.Option(min=0.0, max=1.0, help="The same for scores.")]
 ReportPage = Annotated[bool, typer.Option("--report/--no-report", help="Write pages to be read in a browser.")]
 
 
@@ -47,12 +52,15 @@ def replay(
         bool, typer.Option("--annotate", help="Also write annotated.mp4 with zones and hands.")
     ] = False,
     report: ReportPage = False,
+    box_drift: BoxDrift = 12.0,
+    score_drift: ScoreDrift = 0.02,
 ) -> None:
     """Judge a recording frame by frame, with the same rules as live and faster than real time.
 
     Run twice, the decisions are byte for byte the same. A live run is verified and
     stepped again from its own record: it says REPRODUCED, or DIVERGED at the first
-    frame that comes out otherwise. With --against, lost and later trips fail.
+    frame that comes out otherwise. With --against, lost and later trips fail; where the
+    other settings name only another back end or precision, every decision must be equal.
     """
     from handguard.replay.book import holds_book
 
@@ -62,12 +70,12 @@ def replay(
         raise ConfigError(mismatch("--config", f"settings to judge {recording} by", "nothing"))
     if out is None:
         raise ConfigError(mismatch("--out", "a folder for the results", "nothing"))
-    _replay_video(recording, config, against, out, annotate, report)
+    _replay_video(recording, config, against, out, annotate, report, (box_drift, score_drift))
 
 
 @replaying.command()
 def audit(
-    folder: Annotated[Path, typer.Argument(help="Recordings, with audit.yaml and truth files where there are some.")],
+    folder: Annotated[Path, typer.Argument(help="Videos and live runs, with audit.yaml and truth files, if any.")],
     config: Annotated[Path, typer.Option("--config", "-c", help="Settings (YAML) to judge by.")],
     against: Against = None,
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the results; an earlier audit goes on.")] = Path(
@@ -77,7 +85,12 @@ def audit(
     scheduler: Annotated[
         str | None, typer.Option(help="tcp://HOST:8786 of a Dask cluster that sees the same folders.")
     ] = None,
+    expects: Annotated[
+        Path | None, typer.Option(help="The plan; without it, audit.yaml in the folder, if there is one.")
+    ] = None,
     report: ReportPage = True,
+    box_drift: BoxDrift = 12.0,
+    score_drift: ScoreDrift = 0.02,
 ) -> None:
     """Judge every recording of a folder, and hold it against what is known and expected.
 
@@ -87,10 +100,13 @@ def audit(
     from handguard.desk.closing import progress_bar
     from handguard.replay.audit import Options
     from handguard.replay.audit import audit as judge
+    from handguard.replay.drift import Limits
 
+    limits = Limits(box_drift, score_drift)
+    options = Options(out, workers, scheduler, expects, limits)
     settings, other = load(config), load(against) if against else None
     with progress_bar(f"audit {folder.name}") as progress:
-        result = judge(folder, settings, other, Options(out, workers, scheduler), progress)
+        result = judge(folder, settings, other, options, progress)
     if report:
         _pages(result, out)
     _tell_audit(result, out)
@@ -99,13 +115,15 @@ def audit(
 
 
 def _replay_video(
-    video: Path, config: Path, against: Path | None, out: Path, annotate: bool, report: bool
-) -> None:
+    video: Path, config: Path, against: Path | None, out: Path, annotate: bool, report: bool,
+    tolerated: tuple[float, float],
+) -> None:  # fmt: skip
     from handguard.config import load
     from handguard.desk.closing import progress_bar, told
+    from handguard.replay.drift import Limits
     from handguard.replay.replay import replay_video
     from handguard.replay.report.pages import write_replay_page
-    from handguard.replay.whatif import compared
+    from handguard.replay.whatif import compared, drifted
 
     settings, other = load(config), load(against) if against else None
     with progress_bar(f"replay {video.name}") as progress:
@@ -115,23 +133,26 @@ def _replay_video(
         with progress_bar("the same, by the other settings") as progress:
             replay_video(video, other, out / "against", annotate=annotate, progress=progress)
     comparison = None if other is None else compared(out, out / "against")
+    drift = None if other is None else drifted(settings, other, out, out / "against", Limits(*tolerated))
     if report:
-        _tell_page(write_replay_page(video, settings, other, out, comparison))
-    _tell_comparison(comparison)
+        _tell_page(write_replay_page(video, settings, other, out, comparison, drift))
+    _tell_comparison(comparison, drift)
 
 
 def _tell_page(page: Path) -> None:
     Console().print(f"page        {page}", markup=False, soft_wrap=True)
 
 
-def _tell_comparison(comparison: Comparison | None) -> None:
-    """Say what B would have lost or cost. Exit 1 if it protects less."""
+def _tell_comparison(comparison: Comparison | None, drift: Drift | None = None) -> None:
+    """Say what B would have lost or cost. Exit 1 if it protects less, or if two back ends differ."""
     if comparison is None:
         return
     from handguard.replay.telling import told_comparison
 
     Console().print(told_comparison(comparison))
-    if comparison.fails:
+    if drift is not None:
+        Console().print(drift.words, style="red" if drift.fails else "green", soft_wrap=True)
+    if comparison.fails or (drift is not None and drift.fails):
         raise typer.Exit(FAILED)
 
 

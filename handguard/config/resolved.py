@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -21,7 +22,12 @@ from handguard.config.strict_yaml import StrictLoader
 
 def fingerprint(settings: Settings) -> str:
     """SHA-256 of the resolved settings, 64 hexadecimal digits."""
-    canonical = json.dumps(settings.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))
+    return fingerprint_of(settings.model_dump(mode="json"))
+
+
+def fingerprint_of(values: dict[str, Any]) -> str:
+    """The same of resolved values as plain JSON, also of those that an older version wrote."""
+    canonical = json.dumps(values, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(canonical.encode()).hexdigest()
 
 

@@ -4,8 +4,9 @@
     OUT/recordings/NAME-xxxxxxxx/a, b       what each judgment decided
     OUT/index.html, OUT/recordings/*.html   to be read by people
 
-A recording that was judged before, by the same settings, network and program, is
-not judged again: an audit that was broken off goes on where it was. The numbers are
+A recording is a video or the folder of a live run, whose record is proven before its
+hands are judged. One that was judged before, by the same settings, network and program,
+is not judged again: an audit that was broken off goes on where it was. The numbers are
 always made anew from the decisions, so truth and expectations may change in between.
 """
 
@@ -14,27 +15,28 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from handguard.assembly import model_sha256
 from handguard.atomic import write_atomically
-from handguard.config import Settings, fingerprint
+from handguard.config import Settings, fingerprint, load
 from handguard.errors import ConfigError, RecordingError, mismatch
 from handguard.evidence.decisions import DecisionLine, read_decisions
 from handguard.replay.approaches import Approach, read_approaches
 from handguard.replay.compare import Comparison, compare
-from handguard.replay.expects import NOBODY, PLAN, Wanted, read_plan
+from handguard.replay.drift import Drift, Limits, between
+from handguard.replay.expects import PLAN, Wanted, read_plan
 from handguard.replay.identity import Identity, sha256_of, software
 from handguard.replay.job import Job, Outcome, finished
 from handguard.replay.length import stated_frames
+from handguard.replay.recordings import find
 from handguard.replay.replay import DECISIONS, SUMMARY
 from handguard.replay.score import Score, Totals, score, together
 from handguard.replay.workers import Done, OnFrames, do_here
 
 AUDIT = "audit.json"
-VIDEOS = frozenset({".mp4", ".mkv", ".avi", ".mov", ".m4v", ".webm", ".ts"})
 Progress = Callable[[int, "int | None"], None]
 
 
@@ -45,12 +47,15 @@ class Options:
     out: Path
     workers: int = 1
     scheduler: str | None = None
+    expects: Path | None = None  # the plan; None: audit.yaml in the folder, if there is one
+    drift: Limits = field(default_factory=Limits)  # where A and B differ in nothing but the back end
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Judged:
     """One recording as one set of settings judged it."""
 
+    settings: Settings
     job: Job
     outcome: Outcome
     lines: tuple[DecisionLine, ...] = ()  # empty where the outcome is an error
@@ -62,11 +67,12 @@ class Row:
     """One recording of an audit."""
 
     name: str
-    video: Path
+    path: Path
     a: Judged
     b: Judged | None
     score: Score | None  # None where A could not be judged
     comparison: Comparison | None
+    drift: Drift | None  # where A and B are two back ends
     approaches: tuple[Approach, ...] | None
 
     @property
@@ -74,6 +80,8 @@ class Row:
         """Why this recording fails, in words; empty when all is well."""
         found = [each.outcome.error for each in (self.a, self.b) if each and each.outcome.error]
         found += [] if self.score is None else self.score.failures
+        if self.drift is not None and self.drift.fails:
+            found.append(self.drift.words)
         if self.comparison is not None and self.comparison.fails:
             counts = self.comparison.counts
             vacuous = "B never lets the machine run" if self.comparison.vacuous else ""
@@ -125,58 +133,64 @@ def audit(
     results that will not do, and `DatasetError` for a truth file that is none. What
     is wrong with one recording is a failure of that recording.
     """
-    plan = read_plan(folder)
-    videos = find(folder)
-    _require_known(plan, videos, folder)
-    sides = {"a": a} | ({"b": b} if b is not None else {})
-    truths = {name: _truth(videos[name], plan.get(name, Wanted())) for name in videos}
-    jobs = {
-        (name, side): _job(name, videos[name], side, settings, options.out)
-        for name in videos
-        for side, settings in sides.items()
-    }
-    outcomes = _outcomes(list(jobs.values()), options, progress)
-    judged = {place: _judged(job, outcomes[job.out]) for place, job in jobs.items()}
-    rows = tuple(
-        _row(name, videos[name], judged[name, "a"], judged.get((name, "b")), truths[name], plan.get(name, Wanted()))
-        for name in videos
-    )
+    tasks = _tasks(folder, a, b, options)
+    outcomes = _outcomes([job for task in tasks for job in task.jobs], options, progress)
+    rows = tuple(_row(task, outcomes, options.drift) for task in tasks)
     scores = [row.score for row in rows if row.score is not None]
     result = Audit(folder, a, b, rows, together(scores), software())
     write_atomically(options.out / AUDIT, json.dumps(result.to_json(), indent=1).encode() + b"\n")
     return result
 
 
-def find(folder: Path) -> dict[str, Path]:
-    """Every video below the folder, by its path in it. Raises `ConfigError` if there is none."""
-    found = sorted(path for path in folder.rglob("*") if path.suffix.lower() in VIDEOS and path.is_file())
-    if not found:
-        raise ConfigError(mismatch(str(folder), f"recordings ({', '.join(sorted(VIDEOS))})", "none"))
-    return {path.relative_to(folder).as_posix(): path for path in found}
+@dataclass(frozen=True, slots=True, eq=False)
+class _Task:
+    """One recording, before it is judged."""
+
+    name: str
+    path: Path
+    wanted: Wanted
+    truth: tuple[Approach, ...] | None
+    sides: tuple[Settings, ...]  # A, and B where there is one
+    jobs: tuple[Job, ...]  # in the order of the sides
 
 
-def _require_known(plan: dict[str, Wanted], videos: dict[str, Path], folder: Path) -> None:
+def _tasks(folder: Path, a: Settings, b: Settings | None, options: Options) -> list[_Task]:
+    recordings = find(folder)
+    plan = _plan(folder, recordings, options.expects)
+    tasks = []
+    for name, path in recordings.items():
+        wanted = plan.get(name, Wanted())
+        sides = (a if wanted.settings is None else load(wanted.settings), *([] if b is None else [b]))
+        jobs = tuple(_job(name, path, side, each, options.out) for side, each in zip("ab", sides, strict=False))
+        tasks.append(_Task(name, path, wanted, _truth(path, wanted), sides, jobs))
+    return tasks
+
+
+def _plan(folder: Path, recordings: dict[str, Path], given: Path | None) -> dict[str, Wanted]:
+    path = given or folder / PLAN
+    plan = read_plan(path) if given or path.exists() else {}
     for name in plan:
-        if name not in videos:
-            where = f"{folder / PLAN}: recordings.{name}"
-            raise ConfigError(mismatch(where, f"one of {', '.join(videos)}", "no such file"))
+        if name not in recordings:
+            where = f"{path}: recordings.{name}"
+            raise ConfigError(mismatch(where, f"one of {', '.join(recordings)}", "no such recording"))
+    return plan
 
 
-def _truth(video: Path, wanted: Wanted) -> tuple[Approach, ...] | None:
-    if wanted.truth == NOBODY:
-        return ()
-    if wanted.truth is not None:
-        return read_approaches(video.parent / wanted.truth)
-    beside = video.with_suffix(".json")
-    return read_approaches(beside) if beside.exists() else None
+def _truth(recording: Path, wanted: Wanted) -> tuple[Approach, ...] | None:
+    if wanted.approaches is not None:
+        return wanted.approaches
+    beside = recording.with_suffix(".json")
+    path = wanted.truth or (beside if beside.is_file() else None)
+    return None if path is None else read_approaches(path)
 
 
-def _job(name: str, video: Path, side: str, settings: Settings, out: Path) -> Job:
-    own = f"{video.stem}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
-    identity = Identity(sha256_of(video), fingerprint(settings), model_sha256(settings), software())
+def _job(name: str, recording: Path, side: str, settings: Settings, out: Path) -> Job:
+    own = f"{recording.stem}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
+    identity = Identity(sha256_of(recording), fingerprint(settings), model_sha256(settings), software())
     place = (out / "recordings" / own / side).resolve()
     values = settings.model_dump(mode="json")
-    return Job(f"{name} ({side.upper()})", str(video.resolve()), str(place), values, settings.origin.file, identity)
+    source = str(recording.resolve())
+    return Job(f"{name} ({side.upper()})", source, str(place), values, settings.origin.file, identity)
 
 
 def _outcomes(jobs: Sequence[Job], options: Options, progress: Progress | None) -> dict[str, Outcome]:
@@ -209,7 +223,7 @@ class _Meter:
 
     def __init__(self, jobs: Sequence[Job], progress: Progress | None) -> None:
         self._progress = progress
-        self._of = {job.out: stated_frames(Path(job.video)) or 0 for job in jobs}
+        self._of = {job.out: stated_frames(Path(job.recording)) or 0 for job in jobs}
         self._done = dict.fromkeys(self._of, 0)
 
     def frames(self, job: Job, done: int) -> None:
@@ -223,24 +237,25 @@ class _Meter:
         self.frames(job, self._of[job.out])
 
 
-def _judged(job: Job, outcome: Outcome) -> Judged:
+def _judged(settings: Settings, job: Job, outcome: Outcome) -> Judged:
     if outcome.error is not None:
-        return Judged(job, outcome)
+        return Judged(settings, job, outcome)
     try:
         lines = tuple(read_decisions(Path(job.out) / DECISIONS))
         summary = json.loads((Path(job.out) / SUMMARY).read_bytes())
     except (RecordingError, OSError, ValueError) as error:
-        return Judged(job, Outcome(error=f"{job.name}: {error}"))
-    return Judged(job, outcome, lines, summary)
+        return Judged(settings, job, Outcome(error=f"{job.name}: {error}"))
+    return Judged(settings, job, outcome, lines, summary)
 
 
-def _row(
-    name: str, video: Path, a: Judged, b: Judged | None, truth: tuple[Approach, ...] | None, wanted: Wanted
-) -> Row:
-    scored = score(a.lines, truth, wanted, a.summary["warnings"]) if a.summary is not None else None
+def _row(task: _Task, outcomes: dict[str, Outcome], limits: Limits) -> Row:
+    sides = [_judged(each, job, outcomes[job.out]) for each, job in zip(task.sides, task.jobs, strict=True)]
+    a, b = sides[0], sides[1] if len(sides) > 1 else None
+    scored = score(a.lines, task.truth, task.wanted, a.summary["warnings"]) if a.summary is not None else None
     both = b is not None and b.summary is not None and a.summary is not None
     comparison = compare(a.lines, b.lines) if b is not None and both else None
-    return Row(name, video, a, b, scored, comparison, truth)
+    found = between(a.settings, b.settings, a.lines, b.lines, limits) if b is not None and both else None
+    return Row(task.name, task.path, a, b, scored, comparison, found, task.truth)
 
 
 def _row_json(row: Row) -> dict[str, Any]:
@@ -250,7 +265,9 @@ def _row_json(row: Row) -> dict[str, Any]:
         "identity": asdict(row.a.job.identity),
         "decisions_sha256": None if row.a.summary is None else row.a.summary["decisions_sha256"],
         "score": None if row.score is None else row.score.to_json(),
+        "proof": list(row.a.outcome.proof),
         "comparison": None if row.comparison is None else row.comparison.to_json(),
+        "back_ends": None if row.drift is None else row.drift.to_json(),
         "lost_workers": row.a.outcome.lost_workers,
     }
 

@@ -16,6 +16,7 @@ from typing import Any
 
 from handguard.config import Settings, fingerprint
 from handguard.config.loading import checked
+from handguard.config.resolved import fingerprint_of
 from handguard.config.strict_yaml import Tree
 from handguard.errors import ConfigError, RecordingError, mismatch
 from handguard.evidence.reading import read_records
@@ -62,6 +63,12 @@ def holds_book(path: Path) -> bool:
     return any(any(folder.glob("segment-*.jsonl")) for folder in (path, path / "evidence"))
 
 
+def picture_of(path: Path) -> PictureFormat:
+    """Size and rate of a live run, from its first record, which is not proven by this. Raises `RecordingError`."""
+    folder = _folder(path)
+    return _picture(next(read_records(folder)), folder)
+
+
 def cautions_of(folder: Path) -> tuple[str, ...]:
     """What people were told before the first tick; `folder` is that of the segments. Raises `RecordingError`."""
     opening = takewhile(lambda record: record["kind"] != Kind.DECISION.value, read_records(folder))
@@ -74,7 +81,7 @@ def read_book(path: Path, settings: Settings | None = None) -> Book:
     Raises `RecordingError` for a book that was changed, that lacks ticks, or that
     does not say enough to be stepped again.
     """
-    folder = path if any(path.glob("segment-*.jsonl")) else path / "evidence"
+    folder = _folder(path)
     verification = verify(folder)
     verification.raise_if_damaged()
     records = read_records(folder)
@@ -89,23 +96,32 @@ def read_book(path: Path, settings: Settings | None = None) -> Book:
 
 
 def settings_of(genesis: Record, folder: Path, given: Settings | None = None) -> Settings:
-    """The settings of the run, proven by the hash in its first record. Raises `RecordingError`."""
-    settings = given or _resolved(genesis, folder)
-    expected, found = genesis["config_hash"], fingerprint(settings)
-    if found != expected:
-        where = settings.origin.file if given else f"{folder}: settings"
-        raise RecordingError(mismatch(where, f"the settings of the run, sha256 {expected[:16]}…", f"{found[:16]}…"))
-    return settings
+    """The settings of the run, proven by the hash in its first record. Raises `RecordingError`.
 
-
-def _resolved(genesis: Record, folder: Path) -> Settings:
-    if genesis.get("settings") is None:
+    A book of an older version lacks the settings that came later: they have their defaults.
+    """
+    if given is not None:
+        _require_hash(genesis, fingerprint(given), given.origin.file)
+        return given
+    values = genesis.get("settings")
+    if values is None:
         found = "none: it was recorded by an older version; give --config"
         raise RecordingError(mismatch(f"{folder}: settings", "the settings of the run", found))
+    _require_hash(genesis, fingerprint_of(values), f"{folder}: settings")
     try:
-        return checked(Tree(genesis["settings"], {}), f"{folder}: settings")
+        return checked(Tree(values, {}), f"{folder}: settings")
     except ConfigError as error:
         raise RecordingError(f"recorded with other settings than this version knows: {error}") from error
+
+
+def _require_hash(genesis: Record, found: str, where: str) -> None:
+    expected = genesis["config_hash"]
+    if found != expected:
+        raise RecordingError(mismatch(where, f"the settings of the run, sha256 {expected[:16]}…", f"{found[:16]}…"))
+
+
+def _folder(path: Path) -> Path:
+    return path if any(path.glob("segment-*.jsonl")) else path / "evidence"
 
 
 def _picture(genesis: Record, folder: Path) -> PictureFormat:

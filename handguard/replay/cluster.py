@@ -38,7 +38,7 @@ def do_there(jobs: Sequence[Job], scheduler: str) -> Iterator[Done]:
 
 def _outcome(job: Job, future: Future) -> Outcome:
     failure = future.exception()
-    return Outcome(**future.result()) if failure is None else Outcome(error=f"{job.name}: {failure}")
+    return Outcome.from_json(future.result()) if failure is None else Outcome(error=f"{job.name}: {failure}")
 
 
 def _done(values: dict[str, Any]) -> dict[str, Any]:

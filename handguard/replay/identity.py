@@ -19,7 +19,9 @@ _PACKAGE = Path(__file__).parents[1]
 _BLOCK_BYTES = 1 << 20
 _JUDGES = (  # rooms and modules that take part in a verdict; a report can be redrawn without judging anew
     "types.py", "pipeline.py", "assembly.py", "safety", "capture", "detection", "config", "relay/operator.py",
-    "evidence/decisions.py", "replay/ticks.py", "replay/clock.py", "replay/contactor.py",
+    "evidence/decisions.py", "evidence/verify.py", "evidence/clip_check.py",
+    "replay/ticks.py", "replay/clock.py", "replay/contactor.py", "replay/standin.py",
+    "replay/book.py", "replay/reproduce.py", "replay/whatif.py", "replay/proof.py",
 )  # fmt: skip
 
 
@@ -48,11 +50,13 @@ def software() -> str:
 
 
 def sha256_of(recording: Path) -> str:
-    """Of a file, or of every file in a folder of pictures with its name. Raises `RecordingError`."""
+    """Of a file, or of every file in a folder with its name: pictures, a live run. Raises `RecordingError`."""
     total = hashlib.sha256()
     try:
-        for path in sorted(recording.iterdir()) if recording.is_dir() else [recording]:
-            total.update(path.name.encode() * recording.is_dir())
+        if recording.is_file():
+            _hash_file(recording, total)
+        for path in sorted(each for each in recording.rglob("*") if each.is_file()):
+            total.update(path.relative_to(recording).as_posix().encode())
             _hash_file(path, total)
     except OSError as error:
         raise RecordingError(mismatch(str(recording), "a recording that can be read", error.strerror)) from error

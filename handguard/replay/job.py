@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -22,7 +23,9 @@ from handguard.config import Settings
 from handguard.config.loading import checked
 from handguard.config.strict_yaml import Tree
 from handguard.errors import HandguardError
+from handguard.replay.book import holds_book
 from handguard.replay.identity import Identity, software
+from handguard.replay.proof import judge_run
 from handguard.replay.replay import DECISIONS, DetectorMaker, replay_video
 
 RESULT = "result.json"
@@ -34,7 +37,7 @@ class Job:
     """What to judge, by what, and where to. Paths are absolute and mean the same to whoever does it."""
 
     name: str  # of the recording, as a person knows it; with the side: `cups.mp4 (A)`
-    video: str
+    recording: str  # a video, a folder of pictures, or the folder of a live run
     out: str
     settings: dict[str, Any]  # resolved, as plain values
     settings_from: str  # file they came from, for messages
@@ -59,17 +62,21 @@ class Outcome:
     took_s: float = 0.0
     kept: bool = False  # done before, found again
     lost_workers: int = 0  # died on the way
+    proof: tuple[str, ...] = ()  # what was proven of a live run, in words
+
+    @classmethod
+    def from_json(cls, values: dict[str, Any]) -> Outcome:
+        """The outcome again, at its destination."""
+        return cls(**{**values, "proof": tuple(values.get("proof", ()))})
 
 
 def do(job: Job, progress: Progress | None = None, detector_for: DetectorMaker = detector_of) -> Outcome:
     """Judge the recording. What is wrong with it is an outcome, not an exception."""
     try:
         _require_same_program(job)
-        done = replay_video(
-            Path(job.video), _settings(job), Path(job.out), progress=progress, detector_for=detector_for
-        )
-        outcome = Outcome(recorded_s=round(done.recorded_s, 3), took_s=round(done.took_s, 3))
-        result = {"identity": asdict(job.identity), "recorded_s": outcome.recorded_s, "took_s": outcome.took_s}
+        outcome = _judged(job, progress, detector_for)
+        kept = {"recorded_s": outcome.recorded_s, "took_s": outcome.took_s, "proof": outcome.proof}
+        result = {"identity": asdict(job.identity), **kept}
         write_atomically(Path(job.out) / RESULT, json.dumps(result, indent=1).encode() + b"\n")
     except (HandguardError, OSError) as error:
         return Outcome(error=str(error))
@@ -84,9 +91,20 @@ def finished(job: Job) -> Outcome | None:
         summary = json.loads((out / "summary.json").read_bytes())
         decisions = hashlib.sha256((out / DECISIONS).read_bytes()).hexdigest()
         same = Identity(**result["identity"]) == job.identity and decisions == summary["decisions_sha256"]
-        return Outcome(recorded_s=result["recorded_s"], took_s=result["took_s"], kept=True) if same else None
+        proof = tuple(result["proof"])
+        return Outcome(None, result["recorded_s"], result["took_s"], kept=True, proof=proof) if same else None
     except (OSError, ValueError, KeyError, TypeError):
         return None
+
+
+def _judged(job: Job, progress: Progress | None, detector_for: DetectorMaker) -> Outcome:
+    recording, out, began_s = Path(job.recording), Path(job.out), time.monotonic()
+    if holds_book(recording):
+        proven = judge_run(recording, _settings(job), out)
+        took_s = time.monotonic() - began_s
+        return Outcome(None, round(proven.recorded_s, 3), round(took_s, 3), proof=proven.words)
+    done = replay_video(recording, _settings(job), out, progress=progress, detector_for=detector_for)
+    return Outcome(recorded_s=round(done.recorded_s, 3), took_s=round(done.took_s, 3))
 
 
 def _settings(job: Job) -> Settings:

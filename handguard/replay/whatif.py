@@ -23,6 +23,7 @@ from handguard.relay.operator import SimulatedOperator
 from handguard.replay.book import Book, Entry
 from handguard.replay.compare import Comparison, compare
 from handguard.replay.decision_file import decision_file
+from handguard.replay.drift import Drift, Limits, between
 from handguard.replay.replay import DECISIONS, SUMMARY, replay
 from handguard.replay.reproduce import Reproduction, reproduce
 from handguard.replay.standin import frame_of, hands_of
@@ -69,6 +70,11 @@ def replay_book(book: Book, settings: Settings, out: Path) -> None:
 def compared(a: Path, b: Path) -> Comparison:
     """Hold the decisions in two folders against each other."""
     return compare(list(read_decisions(a / DECISIONS)), list(read_decisions(b / DECISIONS)))
+
+
+def drifted(settings: Settings, other: Settings, a: Path, b: Path, limits: Limits) -> Drift | None:
+    """How far two back ends lie apart in two folders; None if the settings differ in more than that."""
+    return between(settings, other, *(list(read_decisions(each / DECISIONS)) for each in (a, b)), limits)
 
 
 class _Frames:

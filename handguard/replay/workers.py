@@ -104,5 +104,5 @@ class _Crew:
             if "done" in told:
                 self._on_frames(job, told["done"])
             if "outcome" in told:
-                outcome = Outcome(**told["outcome"])
+                outcome = Outcome.from_json(told["outcome"])
         return outcome

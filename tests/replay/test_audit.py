@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -19,9 +20,12 @@ import numpy as np
 import pytest
 
 from handguard.errors import ConfigError, DatasetError
-from handguard.replay import audit as audits
-from handguard.replay.audit import Options, audit
+from handguard.evidence.reading import read_records
+from handguard.replay.audit import Audit, Options, audit
+from handguard.replay.book import settings_of
 from handguard.replay.job import finished
+from handguard.replay.recordings import find
+from handguard.replay.report.pages import write_audit_pages
 from handguard.replay.workers import ATTEMPTS
 
 ROOT = Path(__file__).parents[2]
@@ -242,6 +246,51 @@ def free_port() -> int:
         return probe.getsockname()[1]
 
 
+def test_a_plan_may_lie_elsewhere_and_bring_truth_and_settings(folder, settings, tmp_path) -> None:
+    (folder / "audit.yaml").unlink()
+    (tmp_path / "plans").mkdir()
+    (tmp_path / "plans" / "strict.yaml").write_text(SITE.replace("free_frames: 3", "free_frames: 19"))
+    plan = tmp_path / "plans" / "plan.yaml"
+    plan.write_text(QUIET.replace("truth: nobody", "truth: [[20, 30]], settings: strict.yaml", 1))
+    result = audit(folder, settings, None, Options(tmp_path / "out", workers=2, expects=plan))
+    assert [row.a.settings.interlock.free_frames for row in result.rows] == [19, 3]
+    assert result.rows[0].failures == ("1 of 1 approaches missed",)
+    assert result.rows[1].failures == ()
+    assert result.rows[0].score.ran_ms < result.rows[1].score.ran_ms
+    with pytest.raises(ConfigError, match=r"gone\.yaml: expected a plan that can be read"):
+        audit(folder, settings, None, Options(tmp_path / "out", expects=tmp_path / "gone.yaml"))
+
+
+def test_a_live_run_is_a_recording_that_is_proven_before_it_is_judged(live_run, settings, tmp_path) -> None:
+    runs = tmp_path / "runs"
+    shutil.copytree(live_run, runs / "monday")
+    calm_video(runs / "monday" / "a-film-inside.mkv", frames=3)
+    (runs / "audit.yaml").write_text("recordings: {monday: {expects: judged >= 50}}\n")
+    own = settings_of(next(read_records(live_run / "evidence")), live_run)
+    result = audit(runs, own, None, Options(tmp_path / "out"))
+    (row,) = result.rows
+    assert (row.name, row.failures) == ("monday", ())
+    assert row.score.hands > 0
+    assert any("REPRODUCED" in words for words in row.a.outcome.proof)
+    assert row.a.outcome.recorded_s > 10
+    assert audit(runs, own, None, Options(tmp_path / "out")).rows[0].a.outcome.kept
+    assert "live run in an audit" in _page(result, tmp_path / "out")
+    assert not (runs / "index.sqlite").exists()
+
+    segment = runs / "monday" / "evidence" / "segment-000001.jsonl"
+    data = bytearray(segment.read_bytes())
+    data[len(data) // 2] ^= 1
+    segment.write_bytes(bytes(data))
+    (row,) = audit(runs, own, None, Options(tmp_path / "out")).rows
+    assert "segment-000001.jsonl" in row.failures[0]
+
+
+def _page(result: Audit, out: Path) -> str:
+    write_audit_pages(result, out)
+    (page,) = (out / "recordings").glob("monday-*.html")
+    return page.read_text()
+
+
 def test_only_videos_are_recordings(folder) -> None:
     (folder / "notes.txt").write_text("")
-    assert sorted(audits.find(folder)) == ["a.mkv", "b.mkv"]
+    assert sorted(find(folder)) == ["a.mkv", "b.mkv"]

@@ -62,6 +62,19 @@ def test_what_if_of_a_live_run_needs_no_video_but_no_other_network_either(live_r
     assert "a book holds hands, not pictures" in " ".join(said.split())
 
 
+def test_a_stricter_threshold_shows_the_trips_it_would_have_lost(live_run, capsys, tmp_path) -> None:
+    own = json.loads((live_run / "evidence" / "segment-000001.jsonl").read_text().splitlines()[0])["record"]["settings"]
+    own["detector"]["min_score"] = 0.999
+    (tmp_path / "strict.yaml").write_text(yaml.safe_dump(own))
+    arguments = ("--out", tmp_path / "out", "--against", tmp_path / "strict.yaml", "--report")
+    code, said = run(capsys, "replay", live_run, *arguments)
+    assert code == 1
+    assert "lost" in said
+    page = (tmp_path / "out" / "index.html").read_text()
+    assert "B protects less than A" in page
+    assert '<td class="bad-text">lost</td>' in page
+
+
 @pytest.mark.parametrize("missing", ["--config", "--out"])
 def test_a_video_needs_settings_and_a_place(make_video, capsys, site, tmp_path, missing) -> None:
     given = {"--config": site, "--out": tmp_path / "out"}
@@ -78,6 +91,14 @@ def test_a_video_against_the_same_settings_loses_nothing(make_video, capsys, sit
     assert "B loses no trip" in said
     assert (tmp_path / "out" / "against" / "decisions.jsonl").exists()
     assert (tmp_path / "out" / "index.html").exists()
+
+
+def test_another_way_to_compute_the_network_must_decide_the_same(make_video, capsys, site, tmp_path) -> None:
+    (tmp_path / "torch.yaml").write_text(SITE.replace("{min_score: 0.9}", "{min_score: 0.9, backend: torch-cpu}"))
+    arguments = ("--config", site, "--against", tmp_path / "torch.yaml", "--out", tmp_path / "out")
+    code, said = run(capsys, "replay", make_video(frames=8), *arguments)
+    assert code == 0, said
+    assert "every decision is equal" in " ".join(said.split())
 
 
 def test_an_audit_ends_with_its_verdict_its_pages_and_a_code(make_video, capsys, site, tmp_path) -> None:

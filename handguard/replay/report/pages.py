@@ -10,13 +10,15 @@ from handguard.atomic import write_atomically
 from handguard.config import Settings, fingerprint, zones_for
 from handguard.errors import RecordingError, mismatch
 from handguard.evidence.clips import FOLDER
-from handguard.evidence.decisions import read_decisions
+from handguard.evidence.decisions import DecisionLine, read_decisions
 from handguard.replay.approaches import Approach
 from handguard.replay.audit import Audit, Row
-from handguard.replay.book import cautions_of
-from handguard.replay.compare import Comparison, trips_of
+from handguard.replay.book import cautions_of, holds_book
+from handguard.replay.compare import Comparison, ran_ms, trips_of
+from handguard.replay.drift import Drift
 from handguard.replay.identity import sha256_of, software
-from handguard.replay.replay import DECISIONS, opened
+from handguard.replay.recordings import picture_format
+from handguard.replay.replay import DECISIONS
 from handguard.replay.report import sections as parts
 from handguard.replay.report import stills, timeline
 from handguard.replay.report.charts import Way, legend, waterfall
@@ -31,7 +33,6 @@ from handguard.replay.words import (
     miss_rate_in_words,
     nuisance_in_words,
 )
-from handguard.types import PictureFormat
 
 PAGE = "index.html"
 Verdict = tuple[str, str]
@@ -49,13 +50,15 @@ def write_audit_pages(audit: Audit, out: Path, progress: Progress = lambda *_: N
 
 
 def write_replay_page(
-    recording: Path, settings: Settings, other: Settings | None, out: Path, comparison: Comparison | None
+    recording: Path, settings: Settings, other: Settings | None, out: Path, comparison: Comparison | None,
+    drift: Drift | None = None,
 ) -> Path:
     """The page of one replayed video, from the files in `out`. Raises `RecordingError`."""
     sheet = _sheet(recording, settings, out, out / "against" if other else None, comparison, None)
     trips = len(sheet.trips)
-    lead = [parts.trips_in_words(trips), *_comparison_lead(comparison)]
-    verdict = _comparison_verdict(comparison) or (counted(trips, "trip"), "plain")
+    lead = [parts.trips_in_words(trips), _seen_in_words(sheet.lines)]
+    lead += [*_comparison_lead(comparison), *_drift_lead(drift)]
+    verdict = _comparison_verdict(comparison, drift) or (counted(trips, "trip"), "plain")
     proof = [("recording", sha256_of(recording)), *_judged_by(settings, other)]
     return _write(out / PAGE, page(recording.name, "replay", verdict, lead, [
         *_body(sheet), *parts.kept([parts.comparison(comparison, *_names(settings, other))]), parts.proof(proof)
@@ -154,18 +157,20 @@ def _comparisons(audit: Audit, a: str, b: str) -> Html:
 
 def _row_page(audit: Audit, row: Row) -> str:
     assert row.score is not None
-    sheet = _sheet(row.video, audit.a, Path(row.a.job.out), Path(row.b.job.out) if row.b and row.b.lines else None,
-                   row.comparison, row.approaches)  # fmt: skip
-    lead: list[Content] = [_score_lead(row.score), *_comparison_lead(row.comparison)]
+    b = Path(row.b.job.out) if row.b and row.b.lines else None
+    sheet = _sheet(row.path, row.a.settings, Path(row.a.job.out), b, row.comparison, row.approaches)
+    lead: list[Content] = [_score_lead(row.score), *_comparison_lead(row.comparison), *_drift_lead(row.drift)]
     lead += [parts.failures_list(row.failures)] if row.failures else []
     verdict = ("failed", BAD) if row.failures else ("passed", GOOD)
     identity = row.a.job.identity
     proof = [("recording", identity.video_sha256), ("settings", identity.settings_sha256),
              ("model", identity.model_sha256), ("program", identity.software)]  # fmt: skip
     proof += [("decisions", row.a.summary["decisions_sha256"])] if row.a.summary else []
-    found = parts.comparison(row.comparison, *_names(audit.a, audit.b))
-    body = [parts.score_cards(row.score), *_body(sheet), *parts.kept([found]), parts.proof(proof)]
-    return page(row.name, "recording of an audit", verdict, lead, body)
+    found = parts.comparison(row.comparison, *_names(row.a.settings, audit.b))
+    proven = [tag("pre", "\n".join(row.a.outcome.proof))] if row.a.outcome.proof else []
+    body = [parts.score_cards(row.score), *_body(sheet), *parts.kept([found]), parts.proof(proof, *proven)]
+    kind = "live run in an audit" if proven else "recording of an audit"
+    return page(row.name, kind, verdict, lead, body)
 
 
 def _body(sheet: parts.Sheet) -> list[Html]:
@@ -179,18 +184,15 @@ def _sheet(
     approaches: Sequence[Approach] | None,
 ) -> parts.Sheet:  # fmt: skip
     lines = list(read_decisions(a / DECISIONS))
-    picture = _picture(recording, settings)
+    picture = picture_format(recording, settings.camera.fps)
     zones = zones_for(settings, picture)
     trips = [trip.index for trip in trips_of(lines)][: stills.MOST_TRIPS]
-    pictures = stills.taken(recording, settings.camera.fps, lines, trips, zones)
+    if holds_book(recording):
+        pictures = stills.taken_from_clips(recording / FOLDER, lines, trips, zones)
+    else:
+        pictures = stills.taken(recording, settings.camera.fps, lines, trips, zones)
     b_lines = list(read_decisions(b / DECISIONS)) if b else []
     return parts.Sheet(lines, zones, picture, pictures, approaches, comparison, b_lines)
-
-
-def _picture(recording: Path, settings: Settings) -> PictureFormat:
-    source = opened(recording, settings.camera.fps)
-    source.close()
-    return source.format
 
 
 def _stages(result: Reproduction) -> Html | None:
@@ -225,11 +227,24 @@ def _score_lead(score: Score) -> str:
     return told
 
 
+def _seen_in_words(lines: Sequence[DecisionLine]) -> str:
+    lasted = duration_in_words(lines[-1].t_ms - lines[0].t_ms)
+    seen = sum(bool(line.hands) for line in lines)
+    ran = duration_in_words(ran_ms(lines))
+    return f"Of {lasted} it could run for {ran}. A hand was found in {seen} of {counted(len(lines), 'frame')}."
+
+
 def _comparison_lead(comparison: Comparison | None) -> list[str]:
     return [] if comparison is None else [f"Against the other settings: {fates_in_words(comparison)}."]
 
 
-def _comparison_verdict(comparison: Comparison | None) -> Verdict | None:
+def _drift_lead(drift: Drift | None) -> list[str]:
+    return [] if drift is None else [f"{capital(drift.words)}."]
+
+
+def _comparison_verdict(comparison: Comparison | None, drift: Drift | None = None) -> Verdict | None:
+    if drift is not None:
+        return ("the back ends differ", BAD) if drift.fails else ("the back ends agree", GOOD)
     if comparison is None:
         return None
     return ("B protects less than A", BAD) if comparison.fails else ("B loses no trip", GOOD)
