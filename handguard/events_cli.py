@@ -115,9 +115,9 @@ def report(
     ] = None,
 ) -> None:
     """A day or a shift on one page: warnings, trips by cause, nuisance, response times, faults."""
-    from handguard.evidence.export import Row, write_table
+    from handguard.evidence.export import write_table
     from handguard.evidence.index import open_index
-    from handguard.evidence.shift import Period, shift_report
+    from handguard.evidence.shift import COLUMNS, Period, shift_report
 
     begin, end = _period(day, shift, _zone(tz))
     with open_index(runs) as base:
@@ -126,8 +126,7 @@ def report(
     for label, words in page.lines():
         typer.echo(f"{label:<14}{words}")
     if out is not None:
-        rows: list[Row] = [{"what": label.strip(), "value": words} for label, words in page.lines()]
-        write_table(out, rows, ("what", "value"), "report")
+        write_table(out, page.rows(), COLUMNS, "report")
 
 
 @events_app.command("mark")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import subprocess
 import sys
 from pathlib import Path
@@ -61,6 +62,16 @@ def test_the_report_of_today_counts(runs):
     assert done.returncode == 0, done.stderr
     assert "trips         2 (intruded 1, blind: frozen 1)" in done.stdout
     assert (runs.parent / "page.xlsx").read_bytes().startswith(b"PK")
+
+
+def test_a_report_for_other_programs_holds_a_number_a_line(runs):
+    assert events(runs, "report", "--tz", "UTC", "--out", "page.csv").returncode == 0
+    lines = csv.DictReader((runs.parent / "page.csv").read_text("utf-8-sig").splitlines())
+    found = {(line["what"], line["of"]): line["value"] for line in lines}
+    assert (found["trips", ""], found["trips by cause", "intruded"]) == ("2", "1")
+    assert found["warnings by zone", "belt"] == "1"
+    assert sum(int(found[name, ""]) for name in ("nuisance", "genuine", "unmarked")) == 2
+    assert int(found["response ms", "count"]) + int(found["without response", ""]) == 1
 
 
 def test_a_shift_over_midnight_is_eight_hours(runs):

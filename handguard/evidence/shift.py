@@ -19,6 +19,8 @@ from typing import Any
 from handguard.evidence.questions import FoundEvent, Query, damages, find_events
 from handguard.evidence.summary import percentiles
 
+COLUMNS = ("what", "of", "value")
+
 
 @dataclass(frozen=True, slots=True)
 class Period:
@@ -79,8 +81,17 @@ class ShiftReport:
         """Plain values."""
         return asdict(self)
 
+    def rows(self) -> list[dict[str, Any]]:
+        """One number a row, under `COLUMNS`, for programs that calculate; what does not exist is left empty."""
+        rows: list[dict[str, Any]] = []
+        for name, value in self.to_json().items():
+            parts: dict[Any, Any] = value if isinstance(value, dict) else {"": value}
+            parts = dict(enumerate(value, 1)) if isinstance(value, tuple) else parts
+            rows += [{"what": name.replace("_", " "), "of": str(of), "value": one} for of, one in parts.items()]
+        return rows
+
     def lines(self) -> list[tuple[str, str]]:
-        """Label and words, for a page or a sheet."""
+        """Label and words, for a page."""
         response = self.response_ms
         per_hour = "" if self.nuisance_per_hour is None else f", {self.nuisance_per_hour:.2f} per hour"
         return [

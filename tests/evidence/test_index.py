@@ -265,6 +265,10 @@ def test_a_day_counts_what_happened(runs, key):
     assert (page.nuisance, page.genuine, page.unmarked) == (2, 1, 1)
     assert page.trips_by_cause == {"intruded": 4} and page.trips_by_zone == {"intake": 4}
     assert page.response_ms == {"count": 2, "p50": 21.5, "p99": 21.5, "p999": 21.5, "max": 21.5}
+    told = {(row["what"], row["of"]): row["value"] for row in page.rows()}
+    assert told["response ms", "p50"] == 21.5
+    assert told["trips", ""] == page.trips
+    assert {of: n for (what, of), n in told.items() if what == "trips by cause"} == page.trips_by_cause
     assert page.without_response == 2
     assert page.faults == {"camera": 2} and page.operator == {"reset": 2}
     assert page.nuisance_per_hour == pytest.approx(2 / page.watched_hours)
