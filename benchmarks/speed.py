@@ -134,7 +134,7 @@ def _sentences(result: dict[str, Any]) -> list[str]:
 def _peers(peers: dict[str, Any] | None) -> list[str]:
     if peers is None:
         return ["Peers were not measured."]
-    lines = [f"Beside its peers, {peers['pictures']}, ordinary priority, in turns:", ""]
+    lines = [f"Beside its peers, {peers['pictures']}, {peers['priority']}, in turns:", ""]
     lines += ["| program | p50 ms | smallest ms | × ours |", "|---|---|---|---|"]
     for one in peers["programs"]:
         ms = one["ms"]

@@ -5,7 +5,8 @@
 Needs virtual environments that hold the peers (torchvision; mediapipe 0.10.21, which brings
 its models). Times are from a picture in memory to boxes in its pixels. In each round every
 program sees the same picture once, alone; ratios are taken round by round, and their median
-is told, so that what disturbs the machine for longer than a round meets all alike.
+is told, so that what disturbs the machine for longer than a round meets all alike. On a busy machine
+put `chrt -f 10` before it: all programs inherit it.
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ HERE = Path(__file__).parent
 OUT = HERE.parent / "results" / "peers.json"
 PICTURES, WIDTH_PX, HEIGHT_PX = 24, 1280, 720
 US = "handguard"
+PRIORITY = {os.SCHED_FIFO: "all at real-time priority (chrt -f)"}  # inherited by every program here
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +98,7 @@ def main() -> int:
         "command": "python -m benchmarks.peers FOOTAGE",
         "machine": described(),
         "pictures": f"{PICTURES} of {asked.footage.name} at {WIDTH_PX}x{HEIGHT_PX}",
+        "priority": PRIORITY.get(os.sched_getscheduler(0), "ordinary priority"),
         "rounds": asked.rounds,
         "programs": [row(speaker, times) for speaker in speakers],
         "left_out": left_out,
