@@ -4,7 +4,7 @@ BIN := .venv/bin
 JOBS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help venv tools numbers bench demo lint types unit test mutation clean
+.PHONY: help venv tools numbers bench audit demo lint types unit test mutation clean
 
 help: ## print this list
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
@@ -26,6 +26,9 @@ tools: venv ## programs that only the tests need
 
 numbers: venv ## judge the recordings in FOOTAGE=folder and rewrite the README's numbers
 	$(BIN)/python benchmarks/footage.py $(FOOTAGE)
+
+audit: venv ## hold the recordings in FOOTAGE=folder to benchmarks/audit.yaml; rewrites docs/audit.md
+	$(BIN)/python benchmarks/audit.py $(FOOTAGE)
 
 bench: venv ## time the stop path and its peers on FOOTAGE=folder; rewrites the README's section on speed
 	-$(BIN)/python -m benchmarks.peers $(FOOTAGE)/cups.mp4
