@@ -98,7 +98,10 @@ def fine_tune(
         typer.Option(help="Folder of the earlier training, mixed in so that the model does not forget it."),
     ] = None,
     old_share: Annotated[
-        float, typer.Option(min=0.0, max=0.95, help="Share of --old among the pictures drawn.")
+        float,
+        typer.Option(
+            min=0.0, max=0.95, help="Share of --old among the pictures drawn; 0 only measures on it."
+        ),
     ] = 0.3,
 ) -> None:
     """Teach a model a site's own pictures; ends with a table of before and after on their val pictures."""

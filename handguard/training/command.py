@@ -70,13 +70,18 @@ class Course:
     how: Augmentation = field(default_factory=Augmentation)
     source_weights: dict[str, float] = field(default_factory=dict)  # over those that the data bring
     old: Path | None = None  # a folder of an earlier training, mixed in against forgetting
-    old_share: float = 0.0
+    old_share: float = 0.0  # of the pictures drawn
+
+    @property
+    def mixed_in(self) -> Path | None:
+        """The old folder, if any of it is drawn."""
+        return self.old if self.old_share else None
 
     def plan(self, job: Job, crew: crews.Crew) -> Plan:
         """The batches of one process. Raises `DatasetError`."""
         samples = load_split(job.data, Split.TRAIN)
-        old = load_split(self.old, Split.TRAIN) if self.old else []
-        known = {**(known_sources(self.old) if self.old else {}), **known_sources(job.data)}
+        old = load_split(self.mixed_in, Split.TRAIN) if self.mixed_in else []
+        known = {**(known_sources(self.mixed_in) if self.mixed_in else {}), **known_sources(job.data)}
         return Plan(
             samples,
             job.batch_size,
@@ -86,7 +91,7 @@ class Course:
             self.how,
             {**weights_of([*samples, *old], known), **self.source_weights},
             old,
-            self.old_share if old else 0.0,
+            self.old_share if self.mixed_in else 0.0,
             crew.rank,
             crew.ranks,
         )
@@ -171,7 +176,7 @@ def _trained(
     if crew.leads:
         with writing(job.out / "curves.png"):
             draw_curves(job.out / METRICS, job.out / "curves.png")
-        order = Order(job.out / CHECKPOINT, job.data, name or job.architecture, job.out, old=course.old)
+        order = Order(job.out / CHECKPOINT, job.data, name or job.architecture, job.out, old=course.mixed_in)
         files = write_model(order, listener)
     crew.disband()
     return files
