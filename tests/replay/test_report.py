@@ -78,7 +78,7 @@ def test_a_page_loads_nothing_and_its_links_lead_somewhere(written) -> None:
 
 def test_a_page_tells_the_trip_with_its_picture_and_hashes(written) -> None:
     _, text = written
-    assert "The machine was stopped 1 time." in text
+    assert "The machine was stopped once." in text
     assert "frame 37, 1.48 s: intruded: stop" in text
     assert 'id="trip-1"' in text
     assert len(re.findall(r"<code>[0-9a-f]{64}</code>", text)) == 3

@@ -160,6 +160,8 @@ def _row_page(audit: Audit, row: Row) -> str:
     b = Path(row.b.job.out) if row.b and row.b.lines else None
     sheet = _sheet(row.path, row.a.settings, Path(row.a.job.out), b, row.comparison, row.approaches)
     lead: list[Content] = [_score_lead(row.score), *_comparison_lead(row.comparison), *_drift_lead(row.drift)]
+    if row.a.outcome.proof:
+        lead.append("Its record and its films are as they were written, and every verdict came out again as recorded.")
     lead += [parts.failures_list(row.failures)] if row.failures else []
     verdict = ("failed", BAD) if row.failures else ("passed", GOOD)
     identity = row.a.job.identity

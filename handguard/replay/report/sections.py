@@ -15,7 +15,7 @@ from handguard.replay.report.markup import Content, Html, joined, picture, table
 from handguard.replay.report.stills import MOST_TRIPS, Stills
 from handguard.replay.report.timeline import Mark
 from handguard.replay.score import Score, Totals
-from handguard.replay.words import capital, counted, duration_in_words, fates_in_words
+from handguard.replay.words import capital, duration_in_words, fates_in_words
 from handguard.types import PictureFormat, State, Zone
 
 STATE_WORDS = {
@@ -55,7 +55,8 @@ def card(number: str, name: str, small: str, class_: str = "") -> Html:
 def score_cards(score: Score) -> Html:
     """The numbers of one recording."""
     free_s = score.free_ms / 1000
-    cards = [card(str(score.trips), "trips", f"in {duration_in_words(score.lasted_ms)}, {score.frames} frames")]
+    lasted = f"in {duration_in_words(score.lasted_ms)}, {score.frames} frames"
+    cards = [card(str(score.trips), "trip" if score.trips == 1 else "trips", lasted)]
     if score.approaches:
         caught = score.approaches - (score.missed or 0)
         cards.append(card(f"{caught} of {score.approaches}", "approaches stopped", f"{score.missed} missed",
@@ -238,4 +239,5 @@ def _frame(frame: int | None) -> Content:
 
 def trips_in_words(number: int) -> str:
     """`The machine was stopped 7 times.`"""
-    return f"The machine was stopped {counted(number, 'time')}." if number else "The machine was never stopped."
+    often = {0: "never stopped", 1: "stopped once"}.get(number, f"stopped {number} times")
+    return f"The machine was {often}."
