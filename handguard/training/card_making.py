@@ -72,7 +72,7 @@ def package(order: Order, progress: OnProgress) -> ModelFiles:
     train, val = (load_split(order.data, split) for split in (Split.TRAIN, Split.VAL))
     draft = replace(_draft(order.name, architecture, network), prior_sizes=sizes)
     run = measured(network, draft, val, progress)
-    card = _with_numbers(draft, run, order.wishes)
+    card = with_golden(network, _with_numbers(draft, run, order.wishes))
     known = known_sources(order.data)
     card = replace(
         card,
@@ -80,7 +80,6 @@ def package(order: Order, progress: OnProgress) -> ModelFiles:
         recipe={**recipe, **_progress_made(saved, recipe, len(train))},
         notes=[_how_far(saved, recipe, len(train)), *card.notes, *order.notes],
     )
-    card = with_golden(network, card)
     with writing(order.out / order.name):
         return save_model(network, card, order.out)
 

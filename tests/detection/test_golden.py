@@ -148,10 +148,10 @@ def _spoiled(value: float) -> Callable[[Floats, Floats], tuple[Floats, Floats]]:
 @pytest.mark.parametrize(
     ("bend", "said"),
     [
-        (_spoiled(np.nan), "ValueError: the network's scores are not finite"),
-        (lambda logits, offsets: (logits, offsets * np.nan), "ValueError: detections must be finite"),
-        (lambda logits, offsets: (logits[:-1], offsets), "ValueError: the network: expected scores and boxes for"),
-        (lambda logits, offsets: (logits, offsets[:, :3]), "ValueError: the network: expected scores and boxes for"),
+        (_spoiled(np.nan), "finite"),
+        (lambda logits, offsets: (logits, offsets * np.nan), "finite"),
+        (lambda logits, offsets: (logits[:-1], offsets), "ValueError: the network: expected"),
+        (lambda logits, offsets: (logits, offsets[:, :3]), "ValueError: the network: expected"),
         (lambda logits, offsets: (logits - 0.4, offsets), "missing"),
         (lambda logits, offsets: (logits + 0.4, offsets), "missing"),
         (lambda logits, offsets: (logits * 0 - 9, offsets), "missing"),

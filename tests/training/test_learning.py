@@ -14,6 +14,7 @@ from handguard.detection.card import Card, OperatingPoint, locate, read_card
 from handguard.detection.weights import save_model
 from handguard.training.card_making import CLASSES
 from handguard.training.dataset_report import priors
+from handguard.training.golden_making import NOTHING_CLEAR
 from tests.training.conftest import DrawnSet, draw
 
 TINY = ["--steps", "2", "--batch-size", "2", "--workers", "0"]
@@ -66,6 +67,7 @@ def test_training_ends_with_a_model_whose_card_hides_nothing(
     assert "Trained for 2 steps of the 2 planned: 4 pictures seen" in card.notes[0]
     assert "Targets not met" in card.notes[1]
     assert "95 % interval" in card.operating_point.chosen
+    assert card.golden is None and NOTHING_CLEAR in card.notes
     assert card.metrics["measured_with"].startswith("palmnet-s")
 
     # the model is one like any other, and an unfinished checkpoint can become one too
