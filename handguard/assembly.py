@@ -16,7 +16,7 @@ from handguard.capture.sources import open_source
 from handguard.config import Settings, zones_for
 from handguard.detection.card import DEFAULT, locate, read_card
 from handguard.detection.detector import HandDetector, Region, region_round
-from handguard.detection.loading import Choice, load_detector
+from handguard.detection.loading import Choice, load_detector, settled
 from handguard.errors import ConfigError
 from handguard.pipeline import Rules
 from handguard.ports import FrameSource
@@ -69,18 +69,23 @@ def detector_of(
     if wanted.region == "zones":
         corners = [np.array(zone.polygon_px, np.float64) for zone in zones]
         region = region_round(corners, (picture.width_px, picture.height_px), wanted.region_margin)
-    choice = Choice(
+    return load_detector(_choice(settings, threads), region)
+
+
+def _choice(settings: Settings, threads: int | None = None) -> Choice:
+    wanted = settings.detector
+    return Choice(
         model=wanted.model or DEFAULT,
         backend=wanted.backend,
         precision=None if wanted.precision == "auto" else wanted.precision,
         min_score=wanted.min_score,
         threads=threads or wanted.threads,
+        if_device_lost=wanted.if_device_lost,
     )
-    return load_detector(choice, region)
 
 
 def model_sha256(settings: Settings) -> str:
     """Names the network that `detector_of` would load, its weights and its operating point. Raises `ModelError`."""
-    files = locate(settings.detector.model or DEFAULT)
+    files = locate(settled(_choice(settings)).model)
     read_card(files)  # holds the hash of the weights, and now they fit it
     return hashlib.sha256(files.card.read_bytes()).hexdigest()

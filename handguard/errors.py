@@ -8,6 +8,7 @@
     ├── SelfTestFailed     something did not prove itself   exit 2, nothing may be switched on
     ├── DeviceError        camera, port or board failed     a fault in the tick; never kills the loop
     │   ├── DeviceMissing  not there when it was opened     exit 2 at start, a fault later
+    │   ├── DeviceReplaced the one that looked is gone, and another looks from now on: blind, not a fault
     │   └── EndOfVideo     a file has no more frames        a clean end, not a fault
     └── RecordingError     evidence is damaged or unknown   exit 3
 
@@ -57,6 +58,10 @@ class DeviceError(HandguardError):
 
 class DeviceMissing(DeviceError):
     """A device, file or address could not be opened at all."""
+
+
+class DeviceReplaced(DeviceError):
+    """The device a detector ran on is lost and a standby takes its place; this one frame was not judged."""
 
 
 class EndOfVideo(DeviceError):

@@ -63,12 +63,25 @@ class CameraSettings(Block):
     frozen_after_repeats: Annotated[int, hard("camera.frozen_after_repeats")] = 2  # equal pictures in a row
 
 
+Backend = Literal[
+    "auto",
+    "openvino",
+    "torch-cpu",
+    "torch-cuda",
+    "onnxruntime",
+    "onnxruntime-cpu",
+    "onnxruntime-cuda",
+    "onnxruntime-tensorrt",
+]
+
+
 class DetectorSettings(Block):
     """Which network, and how it runs."""
 
     model: Text | None = None  # name under models/ or a path; None: the one that is shipped
-    backend: Literal["auto", "openvino", "torch-cpu", "torch-cuda"] = "auto"
-    precision: Literal["auto", "float32", "bf16", "fp16"] = "auto"
+    backend: Backend = "auto"
+    precision: Literal["auto", "float32", "bf16", "fp16", "int8"] = "auto"
+    if_device_lost: Literal["lockout", "cpu"] = "lockout"  # a card lost in the middle; cpu: a trip, then the CPU
     threads: int | None = Field(None, ge=1, le=256)  # of the CPU; None: every core that may be used
     region: Literal["zones", "full"] = "zones"  # look at a crop round the zones, or at everything
     region_margin: float = Field(0.15, ge=0, le=1)  # of the zones' size, added on every side

@@ -3,7 +3,9 @@
 A model is two files side by side: `NAME.safetensors` holds numbers and
 `NAME.json`, the card, holds everything else. The card names the network that
 the weights fit, the score from which a detection counts, and the hash of the
-weights; a card that does not fit its weights is refused.
+weights; a card that does not fit its weights is refused. An exported model has a
+compiled graph in the place of its weights: `NAME.onnx`, or `NAME.xml` with its
+numbers in `NAME.bin`.
 """
 
 from __future__ import annotations
@@ -22,6 +24,7 @@ from handguard.errors import ModelError, mismatch
 SHIPPED = Path(__file__).parents[2] / "models"
 DEFAULT = "palmnet-s"
 SCHEMA = 1
+WEIGHTS, ONNX, OPENVINO = ".safetensors", ".onnx", ".xml"  # what a model can be, in the order it is looked for
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,18 +72,21 @@ class Card:
 class ModelFiles:
     """Where the two files of a model lie."""
 
-    weights: Path
+    weights: Path  # its suffix, WEIGHTS, ONNX or OPENVINO, says what it is
     card: Path
 
 
 def locate(model: str) -> ModelFiles:
     """The files of a shipped model by name, or of any model by the path of either file; else `ModelError`."""
     path = Path(model)
-    if path.suffix in {".safetensors", ".json"} or path.parent != Path("."):
-        base = path.with_suffix("") if path.suffix in {".safetensors", ".json"} else path
+    known = (WEIGHTS, ONNX, OPENVINO)
+    if path.suffix in {*known, ".json"} or path.parent != Path("."):
+        base = path.with_suffix("") if path.suffix in {*known, ".json"} else path
     else:
         base = SHIPPED / model
-    files = ModelFiles(base.with_name(base.name + ".safetensors"), base.with_name(base.name + ".json"))
+    forms = [base.with_name(base.name + suffix) for suffix in known]
+    weights = path if path.suffix in known else next((one for one in forms if one.is_file()), forms[0])
+    files = ModelFiles(weights, base.with_name(base.name + ".json"))
     for file in (files.weights, files.card):
         if not file.is_file():
             shipped = ", ".join(sorted(one.stem for one in SHIPPED.glob("*.json"))) or "none"
@@ -102,7 +108,10 @@ def read_card(files: ModelFiles) -> Card:
         raise ModelError(mismatch(str(files.card), "a model card", error)) from error
     if card.schema != SCHEMA:
         raise ModelError(mismatch(f"{files.card}: schema", str(SCHEMA), card.schema))
-    found = sha256_of(files.weights)
+    try:
+        found = sha256_of(files.weights)
+    except OSError as error:
+        raise ModelError(mismatch(str(files.weights), "a readable file", error)) from error
     if found != card.weights_sha256:
         raise ModelError(mismatch(f"{files.weights}", f"sha256 {card.weights_sha256} as in its card", found))
     return card
@@ -114,4 +123,8 @@ def write_card(card: Card, path: Path) -> None:
 
 
 def sha256_of(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+    """Names what a model computes: its weights, or its graph with the numbers beside it. Raises `OSError`."""
+    digest = hashlib.sha256(path.read_bytes())
+    if path.suffix == OPENVINO:
+        digest.update(path.with_suffix(".bin").read_bytes())
+    return digest.hexdigest()

@@ -1,22 +1,48 @@
-"""From a model's name to a running detector: the one place where a back end is chosen."""
+"""From a model's name to a running detector: the one place where a back end is chosen.
+
+    back end        runs models that are                 on
+    openvino        weights, exported .xml and .onnx     CPU: float32, bf16, and int8 of an exported model
+    onnxruntime     weights, exported .onnx              CPU, CUDA or TensorRT, whichever its build has
+    torch-cpu       weights                              CPU: the reference
+    torch-cuda      weights                              a CUDA card: the whole path in one graph
+
+`auto` is torch-cuda where a card answers, else openvino. A model exported to int8 (`handguard
+export --format int8`) that lies beside its origin as `NAME-int8` takes its place on
+OpenVINO where the CPU multiplies bytes fast, unless a precision is asked for.
+What was chosen is in the detector's description, which every run prints and records.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import importlib.util
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from handguard.detection import card as cards
-from handguard.detection.backends.engine import Engine
 from handguard.detection.detector import HandDetector, Region, fitted_input
 from handguard.detection.postprocess import Thresholds
+from handguard.detection.scores import ScoreKind
 from handguard.errors import ModelError, mismatch
 
 if TYPE_CHECKING:
     from handguard.detection.ssd import Ssd
 
-BACKENDS = ("openvino", "torch-cpu", "torch-cuda")
+BACKENDS = (
+    "openvino",
+    "torch-cpu",
+    "torch-cuda",
+    "onnxruntime",
+    "onnxruntime-cpu",
+    "onnxruntime-cuda",
+    "onnxruntime-tensorrt",
+)
 NVIDIA_DRIVER = Path("/proc/driver/nvidia/version")
+INT8 = "int8"
+TWIN = "-int8"  # what an int8 model is called after its origin
+LOCKOUT, TO_CPU = "lockout", "cpu"
+ON_THE_CPU = ("openvino CPU", "onnxruntime cpu", "torch cpu")  # how such engines describe themselves
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,48 +50,187 @@ class Choice:
     """How a model is to be run."""
 
     model: str = cards.DEFAULT
-    backend: str = "auto"  # auto: CUDA where there is one, else OpenVINO
+    backend: str = "auto"  # or one of BACKENDS
     precision: str | None = None  # None: the fastest the device computes
     min_score: float | None = None  # None: the card's operating point
     threads: int | None = None
+    if_device_lost: str = LOCKOUT  # or TO_CPU: a standby on the CPU takes over, after a trip
+
+
+@dataclass(frozen=True, slots=True)
+class _Order:
+    """What an opener is given: the choice, settled."""
+
+    choice: Choice
+    files: cards.ModelFiles
+    card: cards.Card
+    input_px: tuple[int, int]
+    thresholds: Thresholds
+    region: Region
+
+    def network(self) -> Ssd:
+        """The network with its weights, or, of an exported model, only its layout."""
+        from handguard.detection.architectures import build
+        from handguard.detection.weights import load_network
+
+        if self.files.weights.suffix == cards.WEIGHTS:
+            return load_network(self.files, self.card, self.input_px)
+        return build(self.card.architecture, len(self.card.classes), self.input_px, sizes=self.card.prior_sizes)
+
+    @property
+    def graph(self) -> Path | None:
+        """The exported graph; None for weights."""
+        return None if self.files.weights.suffix == cards.WEIGHTS else self.files.weights
 
 
 def load_detector(choice: Choice, region: Region) -> HandDetector:
     """A detector for one region of a picture, warmed up. Raises `ModelError`."""
+    choice = settled(choice)
     files = cards.locate(choice.model)
     card = cards.read_card(files)
     input_px = card.input_px
     if card.any_multiple_of_px is not None:
         input_px = fitted_input(region.size_px, card.input_px, card.any_multiple_of_px)
-    engine = _engine(choice, files, card, input_px)
     point = card.operating_point
     thresholds = Thresholds(choice.min_score or point.min_score, point.max_overlap, one_class_per_hand=True)
-    detector = HandDetector(card, engine, thresholds, region)
+    kind = choice.backend.partition("-")[0]
+    if files.weights.suffix not in TAKES[kind]:
+        expected = f"a model that {choice.backend} runs ({' or '.join(TAKES[kind])})"
+        raise ModelError(mismatch(str(files.weights), expected, files.weights.suffix))
+    detector = _OPENERS[kind](_Order(choice, files, card, input_px, thresholds, region))
+    _require_fits(detector, files)
     detector.warm_up()
-    return detector
+    return _with_standby(detector, choice, region)
 
 
-def _engine(choice: Choice, files: cards.ModelFiles, card: cards.Card, input_px: tuple[int, int]) -> Engine:
+def settled(choice: Choice) -> Choice:
+    """The choice with its back end named, and the model that really runs. Raises `ModelError`."""
     backend = _automatic() if choice.backend == "auto" else choice.backend
-    if backend == "openvino":
-        from handguard.detection.backends.openvino_engine import OpenVinoEngine
+    if backend not in BACKENDS:
+        raise ModelError(mismatch("detector.backend", f"auto or one of {', '.join(BACKENDS)}", backend))
+    if choice.if_device_lost not in (LOCKOUT, TO_CPU):
+        expected = f"{LOCKOUT} or {TO_CPU}"
+        raise ModelError(mismatch("detector.if_device_lost", expected, choice.if_device_lost))
+    choice = replace(choice, backend=backend)
+    return _as_int8(choice) if backend == "openvino" else choice
 
-        def network() -> Ssd:
-            from handguard.detection.weights import load_network
 
-            return load_network(files, card, input_px)
+def _as_int8(choice: Choice) -> Choice:
+    """The int8 twin of the model, where one lies beside it and is wanted, or would be faster."""
+    if choice.precision not in (None, INT8):
+        return choice
+    files = cards.locate(choice.model)
+    if cards.read_card(files).recipe.get("exported", {}).get("format") == INT8:
+        return replace(choice, precision=None)
+    twin = _twin(files)
+    if twin is not None and (choice.precision == INT8 or _int8_is_fast()):
+        return replace(choice, model=str(twin.weights), precision=None)
+    if choice.precision == INT8:
+        expected = f"{files.weights.stem}{TWIN} beside the model (`handguard export --format int8`)"
+        raise ModelError(mismatch("detector.precision: int8", expected, "no such model"))
+    return choice
 
-        return OpenVinoEngine(card.fingerprint, network, input_px, choice.precision, choice.threads)
-    if backend in ("torch-cpu", "torch-cuda"):
-        from handguard.detection.backends.torch_engine import TorchEngine
-        from handguard.detection.weights import load_network
 
-        device = backend.removeprefix("torch-")
-        precision = choice.precision or ("fp16" if device == "cuda" else "float32")
-        return TorchEngine(load_network(files, card, input_px), input_px, device, precision)
-    raise ModelError(mismatch("detector.backend", f"auto or one of {', '.join(BACKENDS)}", backend))
+def _int8_is_fast() -> bool:
+    _require_package("openvino")
+    from handguard.detection.backends.openvino_engine import int8_is_fast
+
+    return int8_is_fast()
+
+
+def _twin(files: cards.ModelFiles) -> cards.ModelFiles | None:
+    """The int8 model made from exactly these weights; None if there is none."""
+    path = files.weights.with_name(f"{files.card.stem}{TWIN}{cards.OPENVINO}")
+    if not path.is_file():
+        return None
+    twin = cards.locate(str(path))
+    origin = cards.read_card(twin).recipe.get("exported", {}).get("from_sha256")
+    return twin if origin == cards.read_card(files).weights_sha256 else None
 
 
 def _automatic() -> str:
-    """CUDA where its driver is there; asking torch instead would cost a second at every start."""
-    return "torch-cuda" if NVIDIA_DRIVER.exists() else "openvino"
+    """CUDA where its driver is there and torch can use it; torch is asked only then, it costs a second."""
+    if NVIDIA_DRIVER.exists():
+        import torch
+
+        if torch.cuda.is_available():
+            return "torch-cuda"
+    return "openvino"
+
+
+def _with_standby(detector: HandDetector, choice: Choice, region: Region) -> HandDetector:
+    """The detector, and behind it one on the CPU where that is wanted and the first does not run there already."""
+    if choice.if_device_lost == LOCKOUT or detector.engine.description.startswith(ON_THE_CPU):
+        return detector
+    from handguard.detection.device_detector import DetectorWithStandby
+
+    standby = replace(choice, backend="openvino", precision=None, if_device_lost=LOCKOUT)
+    return DetectorWithStandby(detector, load_detector(standby, region))
+
+
+def _require_package(name: str) -> None:
+    if importlib.util.find_spec(name) is None:
+        where = f"detector.backend: {name}"
+        raise ModelError(mismatch(where, f"the package {name} (pip install {name})", "none"))
+
+
+def _require_fits(detector: HandDetector, files: cards.ModelFiles) -> None:
+    """Whether the engine answers in the shape that the card and the priors say. Raises `ModelError`."""
+    logits, offsets = detector.engine.infer()
+    count, card = len(detector.engine.priors), detector.card
+    columns = len(card.classes) + (ScoreKind(card.scores) is ScoreKind.SOFTMAX)
+    if (logits.shape, offsets.shape) != ((count, columns), (count, 4)):
+        expected = f"scores {(count, columns)} and boxes {(count, 4)} as its card says"
+        raise ModelError(mismatch(str(files.weights), expected, f"{logits.shape} and {offsets.shape}"))
+
+
+def _openvino(order: _Order) -> HandDetector:
+    _require_package("openvino")
+    from handguard.detection.backends.openvino_engine import OpenVinoEngine
+
+    key, wanted = order.card.fingerprint, order.choice
+    engine = OpenVinoEngine(key, order.network, order.input_px, wanted.precision, wanted.threads, order.graph)
+    return HandDetector(order.card, engine, order.thresholds, order.region)
+
+
+def _onnxruntime(order: _Order) -> HandDetector:
+    from handguard.detection.backends import cache
+    from handguard.detection.backends.onnx_engine import OnnxEngine
+
+    stem = f"{order.card.fingerprint[:16]}-{order.input_px[0]}x{order.input_px[1]}"
+    graph = order.graph or cache.ROOT / "onnx" / f"{stem}.onnx"
+    if not graph.exists():
+        from handguard.detection.onnx_graph import write_onnx
+
+        write_onnx(order.network(), order.input_px, graph)
+    priors = cache.kept_priors(cache.ROOT / "onnx" / f"{stem}.npy", lambda: order.network().priors.numpy())
+    provider = order.choice.backend.partition("-")[2] or None
+    engine = OnnxEngine(
+        graph, priors, order.input_px, provider, order.choice.precision, order.choice.threads
+    )
+    return HandDetector(order.card, engine, order.thresholds, order.region)
+
+
+def _torch(order: _Order) -> HandDetector:
+    if order.choice.backend == "torch-cpu":
+        from handguard.detection.backends.torch_engine import TorchEngine
+
+        engine = TorchEngine(order.network(), order.input_px, order.choice.precision or "float32")
+        return HandDetector(order.card, engine, order.thresholds, order.region)
+    from handguard.detection.backends.device_engine import DeviceEngine
+    from handguard.detection.device_detector import DeviceDetector
+
+    on_card = DeviceEngine(order.network(), order.input_px, "cuda", order.choice.precision or "fp16")
+    return DeviceDetector(order.card, on_card, order.thresholds, order.region)
+
+
+TAKES = {
+    "openvino": (cards.WEIGHTS, cards.OPENVINO, cards.ONNX),
+    "onnxruntime": (cards.WEIGHTS, cards.ONNX),
+    "torch": (cards.WEIGHTS,),
+}
+_OPENERS: dict[str, Callable[[_Order], HandDetector]] = {
+    "openvino": _openvino,
+    "onnxruntime": _onnxruntime,
+    "torch": _torch,
+}

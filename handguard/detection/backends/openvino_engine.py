@@ -19,6 +19,7 @@ import openvino as ov
 from numpy.typing import NDArray
 from openvino.preprocess import PrePostProcessor
 
+from handguard.detection.backends import cache
 from handguard.detection.preprocess import GRAY
 from handguard.errors import ModelError, mismatch
 
@@ -27,7 +28,8 @@ if TYPE_CHECKING:
 
 PRECISIONS = {"float32": "f32", "bf16": "bf16", "fp16": "f16"}
 CAPABILITY = {"float32": "FP32", "bf16": "BF16", "fp16": "FP16"}
-CACHE = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "handguard" / "openvino"
+CACHE = cache.ROOT / "openvino"
+CPU_INFO = Path("/proc/cpuinfo")
 
 
 class OpenVinoEngine:
@@ -40,22 +42,24 @@ class OpenVinoEngine:
         input_px: tuple[int, int],
         precision: str | None = None,
         threads: int | None = None,
+        graph: Path | None = None,
     ) -> None:
         """`key` names network and weights; `network` is called only when the cache does not know it.
 
-        `precision` None takes bf16 where the CPU has it. Raises `ModelError`
-        when the CPU cannot do what is asked.
+        `precision` None takes bf16 where the CPU has it. With `graph`, an exported
+        model, only the priors are the network's. Raises `ModelError` when the CPU
+        cannot do what is asked, or the graph is none for this input.
         """
         core = ov.Core()
         precision = _allowed(core, precision)
-        path = converted(key, network, input_px)
-        compiled = core.compile_model(path, "CPU", _properties(precision, threads))
+        path = converted(key, network, input_px, graph)
+        compiled = _compiled(core, path, _properties(precision, threads))
         self._request = compiled.create_infer_request()
         batch = np.full((1, input_px[1], input_px[0], 3), GRAY, np.uint8)
         self._request.set_input_tensor(ov.Tensor(batch, shared_memory=True))
         self.canvas: NDArray[np.uint8] = batch[0]
         self.priors: NDArray[np.float32] = np.load(path.with_suffix(".priors.npy"))
-        self.description = f"openvino CPU {precision}"
+        self.description = f"openvino CPU {'int8' if _is_int8(core, graph) else precision}"
         self._outputs = [self._request.get_output_tensor(i).data[0] for i in range(2)]
 
     def infer(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
@@ -63,19 +67,22 @@ class OpenVinoEngine:
         return self._outputs[0], self._outputs[1]
 
 
-def converted(key: str, network: Callable[[], Ssd], input_px: tuple[int, int]) -> Path:
-    """The cached OpenVINO file of a network, made now if need be."""
+def converted(
+    key: str, network: Callable[[], Ssd], input_px: tuple[int, int], graph: Path | None = None
+) -> Path:
+    """The cached OpenVINO file of a network, or of an exported `graph`, made now if need be. Raises `ModelError`."""
     path = CACHE / f"{key[:16]}-{input_px[0]}x{input_px[1]}-{ov.get_version().split('-')[0]}.xml"
     if not path.exists():
-        _convert(network(), input_px, path)
+        made = network()
+        model = graph_of(made, input_px) if graph is None else _reshaped(graph, input_px)
+        _keep(model, made.priors.numpy(), path)
     return path
 
 
-def _convert(network: Ssd, input_px: tuple[int, int], path: Path) -> None:
-    """Write priors, weights and graph, the graph last: where it exists, all exists."""
+def graph_of(network: Ssd, input_px: tuple[int, int]) -> ov.Model:
+    """The network as OpenVINO has it, taking uint8 pictures (1, height, width, 3)."""
     import torch
 
-    path.parent.mkdir(parents=True, exist_ok=True)
     shape = [1, 3, input_px[1], input_px[0]]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # how the converter uses torch is its makers' concern
@@ -83,11 +90,55 @@ def _convert(network: Ssd, input_px: tuple[int, int], path: Path) -> None:
     steps = PrePostProcessor(model)
     steps.input().tensor().set_element_type(ov.Type.u8).set_layout(ov.Layout("NHWC"))
     steps.input().model().set_layout(ov.Layout("NCHW"))
+    return steps.build()
+
+
+def _reshaped(graph: Path, input_px: tuple[int, int]) -> ov.Model:
+    """An exported graph for an input of this size. Raises `ModelError`."""
+    shape = [1, input_px[1], input_px[0], 3]
+    try:
+        model = ov.Core().read_model(graph)
+        model.reshape(shape)
+    except RuntimeError as error:
+        told = next((line for line in reversed(str(error).splitlines()) if line.strip()), "")
+        raise ModelError(mismatch(str(graph), f"a graph that takes uint8 {shape}", told.strip())) from error
+    if [one.get_element_type() for one in model.inputs] != [ov.Type.u8]:
+        found = [one.get_element_type().get_type_name() for one in model.inputs]
+        raise ModelError(mismatch(str(graph), f"one input, uint8 {shape}", found))
+    return model
+
+
+def _keep(model: ov.Model, priors: NDArray[np.float32], path: Path) -> None:
+    """Write priors, weights and graph, the graph last: where it exists, all exists."""
+    path.parent.mkdir(parents=True, exist_ok=True)
     mine = path.with_name(f"{os.getpid()}-{path.name}")
-    ov.save_model(steps.build(), mine, compress_to_fp16=False)
-    np.save(mine.with_suffix(".priors.npy"), network.priors.numpy())
+    ov.save_model(model, mine, compress_to_fp16=False)
+    np.save(mine.with_suffix(".priors.npy"), priors)
     for suffix in (".priors.npy", ".bin", ".xml"):
         mine.with_suffix(suffix).replace(path.with_suffix(suffix))
+
+
+def _compiled(core: ov.Core, path: Path, properties: dict[str, Any]) -> ov.CompiledModel:
+    """Raises `ModelError`: a CPU without the instructions it needs, or a damaged cache."""
+    try:
+        return core.compile_model(path, "CPU", properties)
+    except RuntimeError as error:
+        told = next((line for line in reversed(str(error).splitlines()) if line.strip()), "")
+        expected = f"a network that OpenVINO can compile for this CPU (or remove {path.parent})"
+        raise ModelError(mismatch(str(path), expected, told.strip())) from error
+
+
+def _is_int8(core: ov.Core, graph: Path | None) -> bool:
+    """Whether an exported graph was quantized."""
+    return graph is not None and any(
+        one.get_type_name() == "FakeQuantize" for one in core.read_model(graph).get_ops()
+    )
+
+
+def int8_is_fast() -> bool:
+    """Whether this CPU multiplies bytes in one instruction (VNNI or AMX); without, int8 gains little."""
+    words = set(CPU_INFO.read_text().split()) if CPU_INFO.exists() else set()
+    return bool(words & {"avx512_vnni", "avx_vnni", "amx_int8"})
 
 
 def precisions_here() -> tuple[str, ...]:
@@ -100,7 +151,7 @@ def _allowed(core: ov.Core, precision: str | None) -> str:
     able = core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
     if precision is None:
         return "bf16" if CAPABILITY["bf16"] in able else "float32"
-    if CAPABILITY[precision] not in able:
+    if CAPABILITY.get(precision) not in able:
         raise ModelError(
             mismatch("detector.precision", f"one this CPU computes ({', '.join(able)})", precision)
         )

@@ -1,0 +1,154 @@
+"""Torch on a CUDA card: the whole path from the frame's bytes to the hands in one CUDA graph.
+
+    copy the crop into pinned memory        the only work of the CPU
+    replay: upload · letterbox · network · decode · suppress · download     one launch
+    read a table of a few kilobytes
+
+A graph is captured for every size of crop and every set of thresholds before the
+first frame. Given a CPU as device, the same functions run without a graph, and so
+they are tested.
+
+Whatever torch raises while a frame is on the card is a `DeviceError`: the card, its
+driver or its memory is gone, and nothing later on it can be believed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from handguard.detection.backends.tensor_path import COLUMNS, Letterbox, found_in, table_of
+from handguard.detection.backends.torch_engine import dtype_of
+from handguard.detection.postprocess import Found, Thresholds
+from handguard.detection.preprocess import GRAY, Placement
+from handguard.detection.ssd import Ssd
+from handguard.errors import DeviceError, ModelError, mismatch
+
+WARM_UP_ROUNDS = 3  # before capture: cuDNN chooses its algorithms
+
+Task = tuple[Placement, Thresholds]
+
+
+class DeviceEngine:
+    """One network on one device. An `Engine` whose `look` does the whole path. One thread."""
+
+    def __init__(self, network: Ssd, input_px: tuple[int, int], device: str, precision: str = "fp16") -> None:
+        """Raises `ModelError` where there is no such device, or it does not compute in `precision`."""
+        self.device = _present(device)
+        dtype = dtype_of(precision)
+        if self.device.type == "cuda" and dtype is torch.bfloat16 and not torch.cuda.is_bf16_supported():
+            raise ModelError(mismatch("detector.precision", "one this card computes", precision))
+        self.priors: NDArray[np.float32] = network.priors.float().cpu().numpy().copy()
+        self._priors = torch.from_numpy(self.priors).to(self.device)
+        self._kind, self._dtype = network.score_kind, dtype
+        self._network = network.to(self.device, dtype).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self._canvas = self.host_memory((input_px[1], input_px[0], 3), torch.uint8).fill_(GRAY)
+        self.canvas: NDArray[np.uint8] = self._canvas.numpy()
+        self.description = f"torch {self.device} {precision}" + (" graph" if self._has_graphs else "")
+        self._paths: dict[Task, Path] = {}
+
+    @property
+    def _has_graphs(self) -> bool:
+        return self.device.type == "cuda"
+
+    @torch.inference_mode()
+    def infer(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """The bare network on `canvas`, launched operation by operation; `look` is the fast way."""
+        with lost_when_failing(self.description):
+            picture = self._canvas.to(self.device).permute(2, 0, 1)[None]
+            logits, offsets = self._raw(picture)
+            return logits.cpu().numpy(), offsets.cpu().numpy()
+
+    def look(self, crop: NDArray[np.uint8], placement: Placement, limits: Thresholds) -> Found:
+        """The hands of one crop. Raises `DeviceError` if the device fails, `ValueError` if the network is
+        not finite."""
+        path = self._paths.get((placement, limits)) or self.prepare(placement, limits)
+        with lost_when_failing(self.description):
+            table = path(crop)
+        return found_in(table, limits)
+
+    def prepare(self, placement: Placement, limits: Thresholds) -> Path:
+        """Capture the path for such crops, so that the first of them does not wait for it. Raises `DeviceError`."""
+        with lost_when_failing(self.description):
+            path = Path(self, placement, limits)
+        self._paths[placement, limits] = path
+        return path
+
+    def step(self, frame: torch.Tensor, letterbox: Letterbox, limits: Thresholds) -> torch.Tensor:
+        """From a frame on the host to the table on the device: what a graph holds."""
+        logits, offsets = self._raw(letterbox(frame.to(self.device, non_blocking=True)))
+        return table_of(logits, offsets, self._priors, self._kind, limits)
+
+    def _raw(self, picture: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        batch = picture.to(self._dtype).contiguous(memory_format=torch.channels_last)
+        raw = self._network(batch)
+        return raw.class_logits[0].float(), raw.box_offsets[0].float()
+
+    def host_memory(self, shape: tuple[int, ...], dtype: torch.dtype) -> torch.Tensor:
+        """Memory that the device reads and writes by itself, without a copy in between."""
+        return torch.zeros(shape, dtype=dtype, pin_memory=self._has_graphs)
+
+
+class Path:
+    """One captured way from crops of one size to a table. Made by `DeviceEngine.prepare`."""
+
+    def __init__(self, engine: DeviceEngine, placement: Placement, limits: Thresholds) -> None:
+        width, height = placement.size_px
+        frame = engine.host_memory((height, width, 3), torch.uint8)
+        letterbox = Letterbox(placement).to(engine.device)
+        with torch.inference_mode():
+            rows = len(engine.step(frame, letterbox, limits))
+            table = engine.host_memory((rows, COLUMNS), torch.float32)
+            self._frame, self._table = frame.numpy(), table.numpy()
+            self._replay = captured(
+                lambda: table.copy_(engine.step(frame, letterbox, limits), non_blocking=True), engine.device
+            )
+
+    @torch.inference_mode()
+    def __call__(self, crop: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """The table for one crop; valid until the next call."""
+        np.copyto(self._frame, crop)
+        self._table[-1] = 0  # "not finite": a download that did not happen cannot pass for the last one
+        self._replay()
+        return self._table
+
+
+def captured(step: Callable[[], object], device: torch.device) -> Callable[[], object]:
+    """`step` as one CUDA graph, launched and waited for; on any other device `step` itself."""
+    if device.type != "cuda":
+        return step
+    aside = torch.cuda.Stream(device)
+    aside.wait_stream(torch.cuda.current_stream(device))
+    with torch.cuda.stream(aside), torch.backends.cudnn.flags(benchmark=True):
+        for _ in range(WARM_UP_ROUNDS):
+            step()
+    aside.synchronize()
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        step()
+
+    def replay() -> None:
+        graph.replay()
+        torch.cuda.current_stream(device).synchronize()
+
+    return replay
+
+
+@contextlib.contextmanager
+def lost_when_failing(what: str) -> Iterator[None]:
+    """Turns whatever torch raises in the block into `DeviceError`. CUDA's errors stick: no later call succeeds."""
+    try:
+        yield
+    except RuntimeError as error:
+        told = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise DeviceError(mismatch(what, "an answer", told)) from error
+
+
+def _present(device: str) -> torch.device:
+    if device.startswith("cuda") and not torch.cuda.is_available():
+        raise ModelError(mismatch("detector.backend: torch-cuda", "a CUDA device", "none on this machine"))
+    return torch.device(device)

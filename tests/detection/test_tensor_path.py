@@ -1,0 +1,239 @@
+"""The stop path in fixed shapes, held on the CPU to the plain forms that say what is meant."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from handguard.detection.architectures import build
+from handguard.detection.backends.device_engine import DeviceEngine
+from handguard.detection.backends.tensor_path import Letterbox, found_in, survivors, table_of
+from handguard.detection.card import Card, OperatingPoint
+from handguard.detection.detector import HandDetector, Region
+from handguard.detection.device_detector import DeviceDetector
+from handguard.detection.postprocess import Thresholds, found, suppressed
+from handguard.detection.preprocess import letterboxed
+from handguard.detection.scores import ScoreKind
+from handguard.errors import DeviceError, ModelError
+from handguard.types import Frame
+
+CARD = Card("tiny", "palmnet-s", ("hand", "gloved_hand"), (128, 96), OperatingPoint(0.05), "", "sigmoid", 32)
+LIMITS = Thresholds(0.05, one_class_per_hand=True)
+no_card = not torch.cuda.is_available()
+
+
+@pytest.fixture(autouse=True)
+def _one_thread():
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+def network() -> torch.nn.Module:
+    torch.manual_seed(3)
+    made = build("palmnet-s", input_px=(128, 96)).eval().requires_grad_(False)
+    for predictor in made.class_head.predictors:  # loud enough to find something
+        torch.nn.init.normal_(predictor.weight, std=2.0)
+        torch.nn.init.constant_(predictor.bias, -1.0)
+    return made
+
+
+def photograph(width: int, height: int) -> np.ndarray:
+    """Smooth shapes, edges and grain, as in a picture."""
+    rng = np.random.default_rng(5)
+    y, x = np.mgrid[:height, :width]
+    base = 110 + 60 * np.sin(x / 17) * np.cos(y / 23) + 50 * ((x // 40 + y // 30) % 2)
+    return np.clip(base[..., None] + rng.normal(0, 12, (height, width, 3)), 0, 255).astype(np.uint8)
+
+
+@pytest.mark.parametrize(
+    ("size", "input_px"),
+    [
+        ((1280, 720), (416, 256)),  # halved once
+        ((1920, 1080), (416, 256)),  # halved twice
+        ((641, 359), (320, 320)),  # odd: areas that end between pixels
+        ((500, 500), (320, 320)),  # between two pixels
+        ((200, 120), (320, 320)),  # enlarged
+        ((320, 200), (320, 320)),  # as it is
+        ((3, 400), (320, 320)),  # a sliver
+    ],
+)
+def test_the_letterbox_is_within_two_grey_levels_of_the_one_on_the_cpu(size, input_px):
+    picture = photograph(*size)
+    expected, placement = letterboxed(picture, input_px)
+    with torch.inference_mode():
+        ours = Letterbox(placement)(torch.from_numpy(picture))[0].permute(1, 2, 0).numpy()
+    apart = np.abs(ours - expected)
+    assert apart.max() <= 2
+    assert apart.mean() <= 0.35
+
+
+@pytest.mark.parametrize("kind", list(ScoreKind))
+@pytest.mark.parametrize("one_class", [True, False])
+@pytest.mark.parametrize("min_score", [0.01, 0.5])
+def test_hands_are_those_of_the_postprocess(kind: ScoreKind, one_class: bool, min_score: float):
+    rng = np.random.default_rng(11)
+    priors = network().priors.numpy()
+    logits = rng.normal(-2, 1.5, (len(priors), 2 + (kind is ScoreKind.SOFTMAX))).astype(np.float32)
+    offsets = rng.normal(0, 1, (len(priors), 4)).astype(np.float32)
+    limits = Thresholds(min_score, one_class_per_hand=one_class)
+    table = table_of(*(torch.from_numpy(x) for x in (logits, offsets, priors)), kind, limits).numpy()
+    ours, expected = found_in(table, limits), found(logits, offsets, priors, kind, limits)
+    assert len(expected.scores) > 10
+    np.testing.assert_allclose(ours.boxes_norm, expected.boxes_norm, atol=1e-6)
+    np.testing.assert_allclose(ours.scores, expected.scores, atol=1e-6)
+    assert ours.labels.tolist() == expected.labels.tolist()
+
+
+@given(st.integers(1, 40), st.integers(0, 10_000), st.floats(0.05, 0.6))
+def test_suppression_is_the_greedy_one_when_the_rounds_suffice(count: int, seed: int, share: float):
+    doubles, candidates = _graph(count, seed, share)
+    assert survivors(doubles, candidates, rounds=count + count % 2).tolist() == _greedy(doubles, candidates)
+
+
+@given(st.integers(1, 40), st.integers(0, 10_000), st.floats(0.05, 0.6), st.integers(0, 4))
+def test_unfinished_suppression_never_loses_a_hand(count: int, seed: int, share: float, half: int):
+    doubles, candidates = _graph(count, seed, share)
+    kept = survivors(doubles, candidates, rounds=2 * half)
+    greedy = torch.tensor(_greedy(doubles, candidates))
+    assert bool((kept | ~greedy).all())  # every hand of the greedy answer is there
+    assert bool((candidates | ~kept).all())  # and nothing that was no candidate
+
+
+def test_a_chain_of_doubles_longer_than_the_rounds_keeps_too_many_and_not_too_few():
+    count = 60
+    doubles = torch.zeros(count, count, dtype=torch.bool)
+    for i in range(count - 1):
+        doubles[i, i + 1] = doubles[i + 1, i] = True
+    kept = survivors(doubles, torch.ones(count, dtype=torch.bool))
+    assert set(range(0, count, 2)) <= set(torch.nonzero(kept)[:, 0].tolist())
+
+
+def _graph(count: int, seed: int, share: float) -> tuple[torch.Tensor, torch.Tensor]:
+    random = torch.Generator().manual_seed(seed)
+    half = torch.rand(count, count, generator=random) < share
+    return (half | half.T), torch.rand(count, generator=random) < 0.9
+
+
+def _greedy(doubles: torch.Tensor, candidates: torch.Tensor) -> list[bool]:
+    alive = candidates.tolist()
+    for i in range(len(alive)):
+        for j in range(i):
+            alive[i] = alive[i] and not (alive[j] and bool(doubles[j, i]))
+    return alive
+
+
+def detectors(region: Region) -> tuple[DeviceDetector, HandDetector]:
+    from handguard.detection.backends.torch_engine import TorchEngine
+
+    on_device = DeviceEngine(network(), (128, 96), "cpu", "float32")
+    on_host = TorchEngine(network(), (128, 96))
+    return DeviceDetector(CARD, on_device, LIMITS, region), HandDetector(CARD, on_host, LIMITS, region)
+
+
+def test_the_whole_path_finds_what_the_host_finds_where_both_see_the_same_pixels():
+    region = Region(20, 10, 148, 106)  # of the input's own size: nothing is resized
+    on_device, on_host = detectors(region)
+    for number in range(3):
+        frame = Frame(number, 7, np.roll(photograph(200, 120), 13 * number, axis=1))
+        ours, expected = on_device.detect(frame), on_host.detect(frame)
+        assert len(expected) > 0
+        np.testing.assert_allclose(ours.boxes_px, expected.boxes_px, atol=1e-3)
+        np.testing.assert_allclose(ours.scores, expected.scores, atol=1e-5)
+        assert (ours.frame_seq, ours.captured_ns) == (number, 7)
+
+
+def test_another_picture_goes_through_the_same_network_on_the_device():
+    on_device, _ = detectors(Region(0, 0, 200, 120))
+    picture = photograph(128, 96)
+    _, straight = detectors(Region(0, 0, 128, 96))
+    expected = straight.detect(Frame(0, 0, picture))
+    assert len(expected) > 0
+    np.testing.assert_allclose(on_device.recall(picture, 0.05).boxes_px, expected.boxes_px, atol=1e-3)
+
+
+def test_the_bare_network_is_that_of_the_reference():
+    ours, reference = (one.engine for one in detectors(Region(0, 0, 128, 96)))
+    for engine in (ours, reference):
+        engine.canvas[:] = photograph(128, 96)
+    for mine, expected in zip(ours.infer(), reference.infer(), strict=True):
+        np.testing.assert_allclose(mine, expected, atol=1e-4)
+
+
+def test_a_network_gone_mad_raises_instead_of_finding_nothing():
+    mad = network()
+    mad.box_head.predictors[0].bias.data[:] = float("nan")
+    detector = DeviceDetector(
+        CARD, DeviceEngine(mad, (128, 96), "cpu", "float32"), LIMITS, Region(0, 0, 128, 96)
+    )
+    with pytest.raises(ValueError, match="not finite"):
+        detector.detect(Frame(0, 0, photograph(128, 96)))
+
+
+def test_a_download_that_did_not_happen_cannot_pass_for_the_last_one():
+    detector, _ = detectors(Region(0, 0, 128, 96))
+    frame = Frame(0, 0, photograph(128, 96))
+    assert len(detector.detect(frame)) > 0
+    (path,) = detector.engine._paths.values()
+    path._replay = lambda: None
+    with pytest.raises(ValueError, match="not finite"):
+        detector.detect(frame)
+
+
+def test_whatever_torch_raises_on_a_frame_is_a_device_error_with_its_first_line():
+    detector, _ = detectors(Region(0, 0, 128, 96))
+    detector.warm_up(1)
+
+    def gone(*_: object) -> None:
+        raise RuntimeError("CUDA error: unspecified launch failure\nCUDA kernel errors might be …")
+
+    detector.engine._network.register_forward_pre_hook(gone)
+    with pytest.raises(DeviceError, match=r"expected an answer, found CUDA error: unspecified launch failure$"):
+        detector.detect(Frame(0, 0, photograph(128, 96)))
+
+
+def test_a_precision_torch_does_not_know_is_named():
+    with pytest.raises(ModelError, match=r"detector\.precision: expected one of float32, bf16, fp16, found int4"):
+        DeviceEngine(network(), (128, 96), "cpu", "int4")
+
+
+def test_bf16_finds_the_hands_of_float32_to_two_pixels_and_a_twentieth_of_a_score():
+    region = Region(0, 0, 128, 96)
+    rough = DeviceDetector(CARD, DeviceEngine(network(), (128, 96), "cpu", "bf16"), LIMITS, region)
+    exact, _ = detectors(region)
+    frame = Frame(0, 0, photograph(128, 96))
+    one, other = rough.detect(frame), exact.detect(frame)
+    assert abs(one.scores[0] - other.scores[0]) < 0.05
+    best = int(np.argmin(np.abs(other.boxes_px - one.boxes_px[0]).sum(axis=1)))
+    np.testing.assert_allclose(one.boxes_px[0], other.boxes_px[best], atol=2)
+
+
+@pytest.mark.skipif(no_card, reason="NOT SHOWN: a CUDA graph needs a CUDA graphics card")
+def test_a_captured_graph_answers_as_the_same_functions_do_without_one():
+    region = Region(0, 0, 200, 120)
+    graph = DeviceDetector(CARD, DeviceEngine(network(), (128, 96), "cuda", "float32"), LIMITS, region)
+    plain = DeviceDetector(CARD, DeviceEngine(network(), (128, 96), "cpu", "float32"), LIMITS, region)
+    for number in range(4):
+        frame = Frame(number, 0, np.roll(photograph(200, 120), 13 * number, axis=1))
+        ours, expected = graph.detect(frame), plain.detect(frame)
+        np.testing.assert_allclose(ours.scores, expected.scores, atol=1e-2)
+        np.testing.assert_allclose(ours.boxes_px, expected.boxes_px, atol=0.5)
+
+
+def test_greedy_suppression_in_numpy_is_the_one_meant():
+    rng = np.random.default_rng(2)
+    low = rng.random((30, 2)).astype(np.float32)
+    boxes = np.concatenate([low, low + 0.3], axis=1)
+    scores = np.sort(rng.random(30).astype(np.float32))[::-1].copy()
+    kept = suppressed(boxes, scores, np.zeros(30, np.int64), 0.45)
+    side = np.clip(
+        np.minimum(boxes[:, None, 2:], boxes[None, :, 2:]) - np.maximum(boxes[:, None, :2], boxes[None, :, :2]), 0, 1
+    )
+    inter = side.prod(axis=2)
+    doubles = torch.from_numpy(inter / (2 * 0.09 - inter) > 0.45)
+    alive = survivors(doubles, torch.ones(30, dtype=torch.bool), rounds=30)
+    assert kept.tolist() == torch.nonzero(alive)[:, 0].tolist()
