@@ -77,7 +77,7 @@ def failed(part: str, told: str) -> Finding:
 
 
 class SelfTest:
-    """Collects the findings of one start, writes each into the book, and refuses the start at a failure."""
+    """Collects the findings of one start, refuses it at a failure, and leaves one record of all in the book."""
 
     def __init__(self, settings: Settings, evidence: EvidenceWriter) -> None:
         self._settings, self._evidence = settings, evidence
@@ -98,9 +98,10 @@ class SelfTest:
             self.hear(follows(self._settings, board))
 
     def with_the_relay(self, relay: PermitLine) -> None:
-        """The keeper has said OFF: is the contact open? Raises `SelfTestFailed`."""
+        """The keeper has said OFF: is the contact open? The last part. Raises `SelfTestFailed`."""
         if self._settings.relay.driver != "none":
             self.hear(is_open(self._settings, relay))
+        self._write()
 
     def hear(self, *findings: Finding) -> None:
         """Remember; a caution fails in the strict profile, which takes nothing on trust.
@@ -111,12 +112,15 @@ class SelfTest:
             if finding.verdict is Verdict.CAUTION and self._settings.safety.profile == "strict":
                 finding = failed(finding.part, f"{finding.told}; the strict profile takes nothing on trust")
             self._findings.append(finding)
-            self._evidence.operator(OperatorAction.SELF_TEST, detail=str(finding))
             if finding.verdict is Verdict.FAILED:
+                self._write()
                 self._evidence.fault(FAULT, f"{finding.part}: {finding.told}")
                 raise SelfTestFailed(
                     f"self-test: {finding.part}: {finding.told}; nothing was armed", self.table()
                 )
+
+    def _write(self) -> None:
+        self._evidence.operator(OperatorAction.SELF_TEST, detail="\n".join(self.table()))
 
     def table(self) -> tuple[str, ...]:
         """Every finding so far, a line each."""

@@ -222,8 +222,17 @@ def test_a_failure_is_in_the_book_before_it_refuses(settings: Settings, tmp_path
     ]  # fmt: skip
     records = list(read_records(tmp_path / "run" / "evidence"))
     told = [one for one in records if one.get("action") == OperatorAction.SELF_TEST.value]
-    assert len(told) == 3
+    assert [one["detail"].splitlines() for one in told] == [list(refused.value.table)]
     assert [one["detail"] for one in records if one["kind"] == "fault"] == ["clock: it went back"]
+
+
+def test_a_start_that_passed_leaves_one_record_of_all_parts(settings: Settings, tmp_path: Path):
+    with book(settings, tmp_path / "run") as evidence:
+        tried = SelfTest(settings, evidence)
+        tried.hear(passed("room", "enough"))
+        tried.with_the_relay(Contact(is_open=None))  # there is no relay in these settings, so nobody is asked
+    (told,) = [one for one in read_records(tmp_path / "run" / "evidence") if one["kind"] == "operator"]
+    assert (told["action"], told["detail"]) == ("self_test", tried.table()[0])
 
 
 def test_the_strict_profile_takes_no_caution(tmp_path: Path):
