@@ -27,6 +27,7 @@ from contextlib import suppress
 
 from handguard.errors import DeviceError, DeviceMissing, mismatch
 from handguard.relay.board import BoardSettings, Capabilities, Command
+from handguard.relay.claim import claim_node
 from handguard.relay.options import channel_within, known_only
 
 CHANNELS = 8
@@ -62,15 +63,14 @@ class Dcttech:
     def __init__(
         self, settings: BoardSettings, *, exclusive: bool = True, control: Control = fcntl.ioctl
     ) -> None:
-        """Open the node and read one report. Raises `ConfigError` or `DeviceMissing`.
-
-        A hidraw node has no lock: `exclusive` changes nothing.
-        """
+        """Open and claim the node, and read one report. Raises `ConfigError` or `DeviceMissing`."""
         self._capabilities = self.promise(settings)
         self._name, self._channel, self._control = settings.port, settings.channel, control
         self._contact: bool | None = None
         self._fd = _opened(settings.port)
         try:
+            if exclusive:
+                claim_node(self._name, self._fd)
             is_board = is_open(self._read(), self._channel) is not None
         except DeviceError as error:
             os.close(self._fd)

@@ -25,6 +25,7 @@ from typing import ClassVar
 
 from handguard.errors import ConfigError, DeviceError, DeviceMissing, mismatch
 from handguard.relay.board import BoardSettings, Capabilities, Command
+from handguard.relay.claim import claimed_address
 from handguard.relay.modbus import (
     COILS,
     LONGEST_FLASH,
@@ -169,13 +170,12 @@ class ModbusTcp(ModbusBoard):
     """A board on the network; `port` is `host:port`, 502 where only the host is given."""
 
     def __init__(self, settings: BoardSettings, *, exclusive: bool = True) -> None:
-        """Connect; nothing is written yet. Raises `ConfigError` or `DeviceMissing`.
+        """Claim the address and connect; nothing is written yet. Raises `ConfigError` or `DeviceMissing`.
 
-        A connection has no lock: `exclusive` changes nothing, and a board that takes a
-        single connection turns an emergency OFF away while the first one stands.
+        A board that takes a single connection turns an emergency OFF away while the first one stands.
         """
         can, unit = self.promise(settings), number_of(settings, "unit", 1, 0, 255)
-        super().__init__(settings, TcpLine(*address(settings.port)), Tcp(unit), can)
+        super().__init__(settings, TcpLine(*address(settings.port), exclusive=exclusive), Tcp(unit), can)
 
     @classmethod
     def promise(cls, settings: BoardSettings) -> Capabilities:
@@ -188,14 +188,17 @@ class ModbusTcp(ModbusBoard):
 class TcpLine:
     """A connection that is given up soon: implements `serial_port.Line`."""
 
-    def __init__(self, host: str, port: int) -> None:
+    def __init__(self, host: str, port: int, *, exclusive: bool) -> None:
         self._name = f"{host}:{port}"
+        self._claim: socket.socket | None = None
         try:
+            self._claim = claimed_address(host, port) if exclusive else None
             self._socket = socket.create_connection((host, port), CONNECT_LIMIT_S)
             self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             self._socket.setsockopt(socket.IPPROTO_TCP, _TCP_USER_TIMEOUT, UNACKNOWLEDGED_MS)
             self._socket.setblocking(False)
         except OSError as error:
+            self._let_go()
             expected = f"a relay board that takes a connection, found: {error}"
             raise DeviceMissing(f"relay.port: {self._name}: expected {expected}") from error
 
@@ -221,6 +224,11 @@ class TcpLine:
     def close(self) -> None:
         with suppress(OSError):
             self._socket.close()
+        self._let_go()
+
+    def _let_go(self) -> None:
+        if self._claim is not None:
+            self._claim.close()
 
 
 def address(port: str) -> tuple[str, int]:

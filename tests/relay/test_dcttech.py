@@ -54,6 +54,15 @@ def opened(node, board, channel: int = 1) -> Dcttech:
     return Dcttech(BoardSettings("dcttech", str(node), channel), control=board.ioctl)
 
 
+def test_a_node_is_opened_by_one_user_at_a_time_and_beside_it_for_an_emergency(node, board):
+    first = opened(node, board)
+    with pytest.raises(DeviceMissing, match="expected a free port, found it in use by another process"):
+        opened(node, board)
+    Dcttech(BoardSettings("dcttech", str(node)), control=board.ioctl, exclusive=False).close()
+    first.close()
+    opened(node, board).close()
+
+
 @pytest.mark.parametrize(
     ("channel", "command", "report"),
     [(1, ON, "00 ff 01" + " 00" * 6), (1, OFF, "00 fd 01" + " 00" * 6), (8, ON, "00 ff 08" + " 00" * 6)],

@@ -192,6 +192,39 @@ def test_importing_the_keeper_imports_no_numpy():
     assert said.stdout == "False\n"
 
 
+@pytest.mark.parametrize("kind", ["lcus", "heartbeat", "modbus-rtu", "modbus-tcp"])
+def test_a_second_keeper_of_one_board_is_refused_in_one_sentence_and_the_first_works_on(kind, make_board, request):
+    board = make_board(kind)
+    first = KeeperLink(BoardSettings(kind, board.port))
+    request.addfinalizer(first.close)
+    with pytest.raises(DeviceMissing) as refused:
+        KeeperLink(BoardSettings(kind, board.port.replace("127.0.0.1", "localhost")))
+    where = board.port.replace("127.0.0.1", "localhost")
+    assert str(refused.value) == f"relay.port: {where}: expected a free port, found it in use by another process"
+    monitor = Monitor(first)
+    monitor.send(OFF)
+    give_up_s = time.monotonic() + 10
+    while not board.closed() and time.monotonic() < give_up_s:
+        monitor.send(ON)
+        time.sleep(0.02)
+    assert board.closed()
+    monitor.send(OFF)
+    assert board.wait_until(lambda one: not one.closed())
+
+
+def test_the_board_of_a_killed_keeper_is_free_at_once(make_board):
+    board = make_board("modbus-tcp")
+    settings = BoardSettings("modbus-tcp", board.port)
+    first = KeeperLink(settings)
+    os.kill(first.keeper_pid, signal.SIGKILL)
+    give_up_s = time.monotonic() + 10
+    while not first.report().faults and time.monotonic() < give_up_s:
+        time.sleep(0.01)
+    second = KeeperLink(settings)
+    second.close()
+    first.close()
+
+
 def test_a_board_that_answers_no_question_is_told_and_one_that_cannot_is_not(link, make_board, request):
     assert link.wait_for_readback()
     assert not any("answers no question" in notice for notice in link.notices)

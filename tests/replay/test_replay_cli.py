@@ -39,7 +39,9 @@ def test_a_live_run_proves_itself_without_being_told_anything_else(live_run, cap
     assert "INTACT" in said
     assert "REPRODUCED" in said
     assert json.loads((tmp_path / "out" / "reproduction.json").read_text())["verdict"] == "reproduced"
-    assert "live run" in (tmp_path / "out" / "index.html").read_text()
+    page = (tmp_path / "out" / "index.html").read_text()
+    assert "live run" in page
+    assert "<li>the relay is simulated: no machine is stopped</li>" in page
 
 
 def test_other_settings_for_a_live_run_are_no_proof_and_say_so(live_run, capsys, site) -> None:
