@@ -44,7 +44,10 @@ COMPILED_AT = (
     (4, 3),
     (1, 1),
 )  # shapes of pictures at whose inputs OpenVINO is asked: it takes seconds
-NOTHING_CLEAR = "The model finds no clear hand in the golden picture: it cannot be checked while it runs."
+NOTHING_CLEAR = (
+    "The model finds no clear hand in the golden picture, or back ends differ too much on it: "
+    "it cannot be checked while it runs."
+)
 
 Sizes = tuple[tuple[int, int], ...]
 
