@@ -19,6 +19,7 @@ from handguard.learning_cli import learning
 from handguard.relay_cli import relay_app
 from handguard.replay_cli import replaying
 
+from handguard.service_cli import service_app
 # Rooms are imported inside the commands: `handguard --help` must not wait for torch.
 app = typer.Typer(
     help=__doc__,
@@ -32,6 +33,7 @@ app.add_typer(config_app, name="config")
 app.add_typer(events_app, name="events")
 app.add_typer(relay_app, name="relay")
 app.add_typer(learning)
+app.add_typer(service_app, name="service")
 app.add_typer(replaying)
 app.add_typer(benching)
 app.add_typer(approving)

@@ -27,6 +27,7 @@ from handguard.evidence.summary import Summary
 from handguard.pipeline import Memory, Rules, Senses, advance, permit_of
 from handguard.ports import Detector, EventSink, PermitLine, ResetInput
 from handguard.relay.operator import SimulatedOperator
+from handguard.safety.interlock import begun
 from handguard.types import Button, Decision, Frame, KeeperReport, Output, Permit
 
 CAMERA_FAULT = "camera"
@@ -56,6 +57,7 @@ class Parts:
     sinks: tuple[EventSink, ...]  # evidence, lamp: whoever must hear of every tick
     shows_picture: bool = False  # somebody looks at the picture, so it is fed too
     checkup: Checkup | None = None  # None: this detector cannot be asked
+    lockout: str | None = None  # the cause of an earlier run's lockout, if service has not cleared it
     cautions: tuple[str, ...] = ()  # what people must go on seeing
     beside: tuple[Fallible, ...] = ()  # whose faults people must see, and nobody else needs to hear
 
@@ -69,7 +71,7 @@ class Monitor:
     def __init__(self, parts: Parts, summary: Summary, settled: Callable[[], None] = lambda: None) -> None:
         self._parts, self._summary, self._settled = parts, summary, settled
         self._clock = MonotonicClock()
-        self._memory = Memory()
+        self._memory = Memory(interlock=begun(parts.lockout))
         self._chronicle = Chronicle(cautions=parts.cautions)
         self._permit_seq = 0
         self._stopping = threading.Event()

@@ -28,15 +28,15 @@ from handguard.detection.self_check import SelfCheck
 from handguard.errors import HandguardError, ModelError, SelfTestFailed
 from handguard.evidence import standing
 from handguard.evidence.ledger import Stamp, stamp_now
+from handguard.evidence.lockout import lockout_file
 from handguard.evidence.schema import OperatorAction
-from handguard.evidence.signing import SigningKey
+from handguard.evidence.signing import KEY_NAME, SigningKey
 from handguard.evidence.writer import EvidenceWriter
 from handguard.ports import PermitLine
 from handguard.relay.board import BoardSettings
 from handguard.relay.boards import promised
 from handguard.relay.pulse import moved
 
-KEY_NAME = "signing-key.pem"
 FAULT = "self-test"
 BUILT = "2025-01-01"  # no clock of a machine that runs this software shows less
 APART_S = 0.5  # how far the two clocks may drift apart while a start lasts
@@ -134,8 +134,12 @@ class SelfTest:
 
 
 def key_of(settings: Settings) -> SigningKey:
-    """The machine's own key, beside its runs; made at the first start. Raises `ConfigError`."""
-    return SigningKey.load_or_create(Path(settings.evidence.dir) / KEY_NAME)
+    """The machine's own key, beside its runs; made at the first start, with the state of its lockout.
+
+    Raises `ConfigError` or `RecordingError`.
+    """
+    folder = Path(settings.evidence.dir)
+    return lockout_file(folder, folder / KEY_NAME).key
 
 
 def room(settings: Settings, out: Path) -> Finding:

@@ -29,8 +29,10 @@ from handguard.config import Settings, cautions, fingerprint
 from handguard.desk.feed import FeedWriter
 from handguard.errors import ConfigError, mismatch
 from handguard.evidence.ledger import WritePolicy, stamp_now
+from handguard.evidence.lockout import LockoutKeeper, held, lockout_file
 from handguard.evidence.machine import boot_id, machine_id
 from handguard.evidence.schema import Genesis, OperatorAction
+from handguard.evidence.signing import KEY_NAME
 from handguard.evidence.standing import stamped
 from handguard.evidence.summary import Summary, percentiles
 from handguard.evidence.writer import EvidenceWriter
@@ -48,6 +50,7 @@ from handguard.types import PictureFormat
 from handguard.wiring import board_settings, lamp_of, relay_of, reset_of, simulated_board
 
 Say = Callable[[str], None]
+TO_CLEAR = "repair the cause, then: handguard service clear-lockout --config FILE --who NAME --reason TEXT"
 PERIODS_PER_DEADLINE = 1.2  # one frame's time, and some for judging it
 
 
@@ -99,7 +102,10 @@ class LiveRun:
         rules = rules_of(settings, picture)
         zones = rules.zones.zones
         detector = detector_of(settings, zones, picture)
-        evidence = self.evidence = stack.enter_context(book_of(settings, out, picture, detector.weights_sha256))
+        lockout = stack.enter_context(_lockout(settings, out.name))
+        self.locked = None if lockout is None else lockout.cause
+        book = book_of(settings, out, picture, detector.weights_sha256, self.locked)
+        evidence = self.evidence = stack.enter_context(book)
         self.tried = SelfTest(settings, evidence)
         self.checkup = _checkup(settings, self.tried.before_the_relay(detector, out, began), evidence)
         self._connect(options, stack)
@@ -118,11 +124,12 @@ class LiveRun:
         lamp = lamp_of(settings, self.board, stack)
         liveness = Liveness(ServiceManager())
         stack.callback(liveness.close)
-        sinks = tuple(sink for sink in (evidence, lamp, self.score, liveness, options.exam) if sink is not None)
+        listeners = (evidence, lockout, lamp, self.score, liveness, options.exam)
+        sinks = tuple(sink for sink in listeners if sink is not None)
         shows_picture = options.window or settings.evidence.clips.enabled
         self.parts = Parts(
-            camera, self.mailbox, detector, rules, self.relay, reset, feed, sinks, shows_picture, self.checkup,
-            beside=recording,
+            camera, self.mailbox, detector, rules, self.relay, reset, feed, sinks, shows_picture,
+            self.checkup, lockout=self.locked, beside=recording,
         )
         self.about = {"source": self.source.name, "detector": detector.description, "evidence": str(out)}
         self.told = [f"{name:<9} {value}" for name, value in self.about.items()]
@@ -139,6 +146,8 @@ class LiveRun:
 
     def _caution(self, evidence: EvidenceWriter, notices: tuple[str, ...]) -> None:
         """What a person must know of this installation: told, on the panel while it runs, and in the record."""
+        if self.locked is not None:
+            notices = (f"LOCKED OUT: {self.locked}; {TO_CLEAR}", *notices)
         self.told += [f"notice    {notice}" for notice in notices]
         self.parts.cautions = (*cautions(self.settings), *notices)
         for caution in self.parts.cautions:
@@ -150,7 +159,7 @@ class LiveRun:
         if options.exam is None:
             self.tried.hear(proven(settings))
         self.board = simulated_board(settings, self.out, stack)
-        if settings.relay.driver != "none":
+        if settings.relay.driver != "none" and self.locked is None:  # a machine locked out is not moved
             self.tried.move_contact(board_settings(settings, self.board))
         self.relay = relay_of(settings, self.board, stack)
         self.tried.with_the_relay(self.relay)
@@ -183,8 +192,24 @@ def _require_fast_enough(settings: Settings, picture: PictureFormat) -> None:
         raise ConfigError(mismatch(where, expected, settings.relay.deadline_ms))
 
 
+@contextmanager
+def _lockout(settings: Settings, run: str) -> Iterator[LockoutKeeper | None]:
+    """What an earlier run left locked, and what will lock the next one; None where no machine is wired."""
+    folder = Path(settings.evidence.dir)
+    file = lockout_file(folder, folder / KEY_NAME)
+    if settings.relay.driver in ("simulated", "none"):
+        yield None
+        return
+    with held(folder, alone=False):
+        keeper = LockoutKeeper(file, run)
+        try:
+            yield keeper
+        finally:
+            keeper.close()
+
+
 def book_of(
-    settings: Settings, out: Path, picture: PictureFormat | None, model_hash: str
+    settings: Settings, out: Path, picture: PictureFormat | None, model_hash: str, lockout: str | None = None
 ) -> EvidenceWriter:
     """A new book in OUT/evidence, for pictures of that size or for none."""
     key = key_of(settings)
@@ -196,6 +221,7 @@ def book_of(
         boot_id(),
         settings=settings.model_dump(mode="json"),
         picture=None if picture is None else asdict(picture),
+        lockout=lockout,
     )
     policy = WritePolicy(sync_every_s=settings.evidence.fsync_s)
     return EvidenceWriter.open(out / "evidence", genesis, key, policy)

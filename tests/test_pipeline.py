@@ -20,6 +20,8 @@ from handguard.types import (
     Frame,
     HandClass,
     Output,
+    ResetFreed,
+    ResetStuck,
     Sensed,
     StageTimes,
     State,
@@ -458,6 +460,28 @@ def test_the_decision_carries_all_that_the_interlock_was_told(line: Line):
 
 def test_memory_is_replaced_and_never_changed(line: Line):
     before = line.memory
+def test_the_stamp_of_the_button_reaches_the_interlock_and_the_record(line: Line):
+    decision = line.tick(reset_down=True, reset_since_ns=7)
+    assert line.memory.interlock.down_since_ns == 7
+    assert decision.sensed == Sensed(True, None, frozenset(), frozenset(), 7)
+
+
+def test_a_button_that_cannot_be_read_blinds(line: Line):
+    decision = line.tick(reset_down=None)
+    assert (decision.state, decision.cause) == (State.TRIPPED, "blind: reset button unreadable")
+    assert decision.sensed == Sensed(None, None, frozenset(), frozenset())
+
+
+def test_a_stuck_button_is_told_once_and_so_is_its_end():
+    line = Line()
+    first = line.tick(reset_down=True)  # held since power-up
+    assert first.events[0] == ResetStuck(line.clock.time_ns, line.seq)
+    assert line.tick(reset_down=True).events == ()
+    told = line.tick(reset_down=False)
+    assert told.events[-1] == ResetFreed(line.clock.time_ns, line.seq)
+    assert line.tick(reset_down=False).events == ()
+
+
     state, seen = before.interlock, before.seen
     line.tick(sees(IN_STOP))
     assert (before.interlock, before.seen) == (state, seen)
@@ -485,7 +509,7 @@ def test_what_is_called_what_by_others():
 
 def test_senses_that_are_not_told_are_none():
     senses = Senses(taken_ns=1, frame=None)
-    assert (senses.reset_down, senses.contactor_open) == (False, None)
+    assert (senses.reset_down, senses.contactor_open, senses.reset_since_ns) == (False, None, None)
     assert (senses.impairments, senses.faults) == (frozenset(), frozenset())
 
 

@@ -77,6 +77,7 @@ class OperatorAction(Enum):
     SELF_TEST = "self_test"
     ACCEPT = "accept"
     STOP = "stop"
+    CLEAR_LOCKOUT = "clear_lockout"
 
 
 _EVENT_NAMES: dict[type, str] = {
@@ -103,6 +104,7 @@ class Genesis:
     boot_id: str
     settings: Record | None = None  # resolved, as plain values; `config_hash` is over them
     picture: Record | None = None  # width_px, height_px, fps
+    lockout: str | None = None  # the cause of an earlier run's lockout, in which this one begins
 
     def __post_init__(self) -> None:
         for name in ("machine_id", "software_version", "config_hash", "model_hash", "boot_id"):

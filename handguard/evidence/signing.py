@@ -25,6 +25,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 from handguard.errors import ConfigError, mismatch
 from handguard.evidence.chain import Link
 
+KEY_NAME = "signing-key.pem"  # in the folder of the runs
 _PURPOSE = b"handguard evidence head 1\n"  # so that a signature can mean nothing else
 _OTHERS = stat.S_IRWXG | stat.S_IRWXO
 

@@ -83,7 +83,7 @@ def reproduce(
 def restepped(book: Book, rules: Rules) -> Iterator[tuple[Entry, Decision]]:
     """Every recorded tick beside what it comes to now."""
     detector, clock = RecordedDetector(), RecordedClock()
-    course = Course(detector, clock, rules)
+    course = Course(detector, clock, rules, book.genesis.get("lockout"))
     for entry in book.entries:
         detector.turn_to(entry.decision)
         clock.turn_to(entry.decision)

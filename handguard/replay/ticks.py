@@ -20,6 +20,7 @@ from handguard.relay.operator import SimulatedOperator
 from handguard.replay.ahead import frames_ahead
 from handguard.replay.clock import RecordingClock
 from handguard.replay.contactor import ObedientContactor
+from handguard.safety.interlock import begun
 from handguard.types import Decision, Frame, Permit
 
 
@@ -48,9 +49,10 @@ def ticks(
 class Course:
     """Steps from tick to tick and keeps the memory between them. Replay advances here and nowhere else."""
 
-    def __init__(self, detector: Detector, clock: Clock, rules: Rules) -> None:
+    def __init__(self, detector: Detector, clock: Clock, rules: Rules, lockout: str | None = None) -> None:
+        """`lockout` is what a run began with, where it began locked out."""
         self._detector, self._clock, self._rules = detector, clock, rules
-        self.memory = Memory()
+        self.memory = Memory(interlock=begun(lockout))
 
     def step(self, senses: Senses) -> Decision:
         """Judge the next tick."""

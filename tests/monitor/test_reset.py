@@ -43,7 +43,7 @@ def has_state(run, name: str) -> bool:
 
 def test_a_press_at_the_board_lets_the_machine_run(at_board):
     run, board = at_board()
-    run.wait(lambda: has_state(run, "AWAIT_RESET"))
+    run.wait(lambda: has_state(run, "AWAIT_RESET"), 200)
     assert not board.closed()
     give_up_s = time.monotonic() + 30
     while not board.closed() and time.monotonic() < give_up_s:
@@ -57,7 +57,7 @@ def test_a_press_at_the_board_lets_the_machine_run(at_board):
 
 def test_a_taped_button_never_starts_the_machine_and_is_told_and_recorded(at_board):
     run, board = at_board(taped=True)
-    run.wait(lambda: has_state(run, "AWAIT_RESET"))
+    run.wait(lambda: has_state(run, "AWAIT_RESET"), 200)
     time.sleep(1.0)
     run.stop()
     assert not board.on_bytes_ns()
@@ -67,5 +67,5 @@ def test_a_taped_button_never_starts_the_machine_and_is_told_and_recorded(at_boa
 
 def test_a_board_without_a_button_is_refused_before_the_keeper_starts(start):
     run = start(reset={"input": "board"})
-    assert run.process.wait(60) == 2
+    assert run.process.wait(300) == 2
     assert "reset.input: expected gpio, keyboard or none" in run.said()
