@@ -15,11 +15,12 @@ from handguard.approvals_cli import approving
 from handguard.bench_cli import benching
 from handguard.errors import HandguardError
 from handguard.events_cli import events_app
+from handguard.export_cli import exporting
 from handguard.learning_cli import learning
 from handguard.relay_cli import relay_app
 from handguard.replay_cli import replaying
-
 from handguard.service_cli import service_app
+
 # Rooms are imported inside the commands: `handguard --help` must not wait for torch.
 app = typer.Typer(
     help=__doc__,
@@ -32,11 +33,12 @@ config_app = typer.Typer(help="Look at a configuration.", no_args_is_help=True)
 app.add_typer(config_app, name="config")
 app.add_typer(events_app, name="events")
 app.add_typer(relay_app, name="relay")
-app.add_typer(learning)
 app.add_typer(service_app, name="service")
+app.add_typer(learning)
 app.add_typer(replaying)
 app.add_typer(benching)
 app.add_typer(approving)
+app.add_typer(exporting)
 
 ConfigFile = Annotated[
     Path, typer.Option("--config", "-c", help="Settings (YAML). `handguard config show` explains them.")
@@ -91,7 +93,7 @@ def detect(
     min_score: Annotated[
         float | None, typer.Option(help="Instead of the model's operating point.")
     ] = None,
-    backend: Annotated[str, typer.Option(help="auto, openvino, torch-cpu or torch-cuda.")] = "auto",
+    backend: Annotated[str, typer.Option(help="auto, openvino, torch-cpu, torch-cuda or onnxruntime.")] = "auto",
 ) -> None:
     """Find hands in pictures. Boxes are x1 y1 x2 y2 in pixels of each original picture."""
     from handguard.desk.closing import progress_bar

@@ -1,0 +1,225 @@
+"""Exports are models with cards of their own, and one that decides otherwise is not written."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from handguard.cli import main
+from handguard.detection import openvino_graph
+from handguard.detection.architectures import build
+from handguard.detection.backends import cache, openvino_engine
+from handguard.detection.card import Card, OperatingPoint, locate, read_card
+from handguard.detection.detector import Region
+from handguard.detection.loading import Choice, load_detector
+from handguard.detection.weights import load_network, save_model
+from handguard.errors import DatasetError, ModelError
+from handguard.training.coco import Sample
+from handguard.training.export_gate import GateLimits, changes, losses, matched_pairs, refusals, zones_over
+from handguard.training.exporting import Export, calibration_set, export
+from handguard.training.measures import Answer
+from handguard.types import Detections, Frame
+
+CARD = Card("tiny", "palmnet-s", ("hand", "gloved_hand"), (96, 96), OperatingPoint(0.3), "", "sigmoid", 32)
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cache, "ROOT", tmp_path / "cache")
+    monkeypatch.setattr(openvino_engine, "CACHE", tmp_path / "cache" / "openvino")
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Path:
+    save_model(_network(3), CARD, tmp_path / "models")
+    return tmp_path / "models" / "tiny"
+
+
+def _network(seed: int):
+    torch.manual_seed(seed)
+    network = build("palmnet-s", input_px=(96, 96)).eval()
+    for predictor in network.class_head.predictors:  # loud enough to find something
+        torch.nn.init.normal_(predictor.weight, std=2.0)
+        torch.nn.init.constant_(predictor.bias, -1.0)
+    return network
+
+
+def quiet(*_: object) -> None:
+    """Nobody watches."""
+
+
+SAMPLE = Sample(1, Path("none.jpg"), 90, 60, "drawn", np.zeros((0, 4), np.float32), np.zeros(0, np.int64))
+
+
+def answer(*boxes: tuple[float, float, float, float], score: float = 0.9) -> Answer:
+    table = np.array(boxes, np.float32).reshape(-1, 4)
+    n = len(table)
+    return Answer(SAMPLE, Detections(table, np.full(n, score, np.float32), np.zeros(n, np.int64), 0, 0))
+
+
+LEFT, RIGHT = (5.0, 5.0, 15.0, 15.0), (70.0, 45.0, 80.0, 55.0)
+
+
+def test_equal_answers_change_nothing():
+    same = changes([answer(LEFT, RIGHT), answer()], [answer(LEFT, RIGHT), answer()], 0.5)
+    assert (same.hands, same.hands_lost, same.hands_new, same.share) == (2, 0, 0, 0.0)
+    assert same.decisions == {"picture": 2, "parts": 18}
+
+
+def test_a_lost_hand_frees_a_zone_and_the_whole_picture_only_if_it_was_the_last():
+    changed = changes([answer(LEFT, RIGHT), answer(LEFT)], [answer(LEFT), answer()], 0.5)
+    assert (changed.hands_lost, changed.hands_new) == (2, 0)
+    assert changed.freed == {"picture": 1, "parts": 2}
+    assert changed.share == 0.5
+
+
+def test_a_new_hand_raises_a_zone():
+    changed = changes([answer()], [answer(RIGHT)], 0.5)
+    assert (changed.hands_lost, changed.hands_new) == (0, 1)
+    assert changed.raised == {"picture": 1, "parts": 1}
+    assert changed.freed == {"picture": 0, "parts": 0}
+
+
+def test_a_hand_that_sinks_below_the_operating_point_is_lost():
+    assert changes([answer(LEFT, score=0.5)], [answer(LEFT, score=0.4999)], 0.5).freed["picture"] == 1
+
+
+def test_each_hand_is_matched_once_and_only_by_enough_overlap():
+    boxes = np.array([LEFT, LEFT], np.float32)
+    assert matched_pairs(boxes, boxes[:1]) == 1
+    assert matched_pairs(boxes, np.array([RIGHT], np.float32)) == 0
+    half = np.array([[0, 0, 10, 10], [0, 0, 10, 20]], np.float32)
+    assert matched_pairs(half[:1], half[1:]) == 1  # an overlap of exactly one half
+    assert matched_pairs(half[:1], half[1:] + np.array([0, 0, 0, 1], np.float32)) == 0
+
+
+def test_the_zones_cover_the_picture_without_a_gap():
+    whole, *parts = zones_over(90, 60)
+    assert whole.polygon_px[2] == (90.0, 60.0)
+    areas = [(p.polygon_px[2][0] - p.polygon_px[0][0]) * (p.polygon_px[2][1] - p.polygon_px[0][1]) for p in parts]
+    assert sum(areas) == pytest.approx(90 * 60)
+
+
+def test_a_limit_is_kept_at_the_limit_and_broken_one_past_it():
+    none = changes([answer()], [answer()], 0.5)
+    limits = GateLimits(0.01, 0.0)
+    assert refusals({"ap50 any": 0.01}, none, limits) == []
+    assert refusals({"ap50 any": 0.0101}, none, limits) == ["ap50 any: a loss of 0.0101, allowed 0.01"]
+    assert refusals({"ap50 any": float("nan")}, none, limits)
+    one = changes([answer()], [answer(LEFT)], 0.5)
+    assert refusals({}, one, GateLimits(1, 1)) == []
+    assert refusals({}, one, GateLimits(1, 0.99)) == [
+        "zone decisions: a share of 1.0000 changed, allowed 0.99"
+    ]
+
+
+def test_losses_leave_out_what_could_not_be_measured():
+    before = {"ap50": {"any": 0.5, "hand": None}, "ap50_near": {"any": 0.7}}
+    after = {"ap50": {"any": 0.52, "hand": None}, "ap50_near": {"any": 0.6}}
+    assert losses(before, after) == {"ap50 any": -0.02, "ap50_near any": 0.1}
+
+
+def test_limits_outside_of_zero_to_one_are_refused():
+    with pytest.raises(ValueError, match="from 0 to 1"):
+        GateLimits(max_ap_loss=2)
+
+
+@pytest.mark.needs_module("onnxruntime")
+def test_an_onnx_export_finds_what_its_origin_finds_and_says_where_it_comes_from(model: Path, tmp_path: Path):
+    done = export(Export(tmp_path / "out", str(model), "onnx"), quiet)
+    assert done.files is not None
+    card = read_card(done.files)
+    origin = read_card(locate(str(model)))
+    assert card.recipe["exported"] == {"format": "onnx", "from": "tiny", "from_sha256": origin.weights_sha256}
+    assert (card.name, card.any_multiple_of_px) == ("tiny-onnx", None)
+    assert any("blue-green-red" in note for note in card.notes)
+    priors = np.load(tmp_path / "out" / "tiny-onnx.priors.npy")
+    np.testing.assert_array_equal(priors, load_network(locate(str(model)), origin, (96, 96)).priors.numpy())
+    frame = Frame(0, 0, np.random.default_rng(4).integers(0, 255, (96, 96, 3), dtype=np.uint8))
+    whole = Region(0, 0, 96, 96)
+    ours = load_detector(Choice(str(done.files.weights), "onnxruntime-cpu", threads=1), whole).detect(frame)
+    expected = load_detector(Choice(str(model), "torch-cpu"), whole).detect(frame)
+    assert len(expected) > 0
+    np.testing.assert_allclose(ours.boxes_px, expected.boxes_px, atol=0.01)
+
+
+def test_an_export_that_decides_as_its_origin_passes_the_gate_and_its_card_says_so(model, drawn, tmp_path):
+    done = export(Export(tmp_path / "out", str(model), "openvino", gate=drawn.root), quiet)
+    assert done.refused == []
+    assert done.files is not None
+    gate = read_card(done.files).recipe["exported"]["gate"]
+    assert gate["changes"]["hands"]["origin"] > 0
+    assert gate["changes"]["share_changed"] == 0
+    assert set(gate["losses"].values()) == {0.0}
+
+
+def test_an_export_that_decides_otherwise_is_refused_with_exit_1_and_nothing_is_written(
+    model, drawn, tmp_path, monkeypatch, capsys
+):
+    honest = openvino_graph.write_openvino
+
+    def damaged(network, input_px, path, pictures):
+        for predictor in network.class_head.predictors:
+            torch.nn.init.constant_(predictor.bias, -30.0)  # blind
+        honest(network, input_px, path, pictures)
+
+    monkeypatch.setattr(openvino_graph, "write_openvino", damaged)
+    out = tmp_path / "out"
+    order = ["export", "--model", str(model), "--format", "openvino", "--gate", str(drawn.root), "--out", str(out)]
+    with pytest.raises(SystemExit) as ended:
+        main(order)
+    assert ended.value.code == 1
+    told = capsys.readouterr().out
+    assert re.search(r"REFUSED   zone decisions: a share of \d\.\d+ changed, allowed 0\.02", told)
+    assert "Nothing was written." in told
+    assert not out.exists()
+
+
+@pytest.mark.slow
+@pytest.mark.needs_module("nncf")
+def test_int8_is_calibrated_gated_and_loaded_in_the_place_of_its_origin(model, drawn, capsys):
+    order = ["export", "--model", str(model), "--format", "int8", "--out", str(model.parent)]
+    order += ["--data", str(drawn.root), "--pictures", "4", "--gate", str(drawn.root)]
+    with pytest.raises(SystemExit) as ended:
+        main([*order, "--max-ap-loss", "1", "--max-decision-changes", "1"])
+    assert not ended.value.code
+    assert "tiny-int8.xml" in capsys.readouterr().out
+    twin = json.loads((model.parent / "tiny-int8.json").read_text())["recipe"]["exported"]
+    assert twin["calibration"]["pictures"] == 4
+    detector = load_detector(Choice(str(model), "openvino", "int8"), Region(0, 0, 96, 80))
+    assert detector.description.startswith("tiny-int8 ")
+    assert detector.description.endswith("openvino CPU int8")
+
+
+def test_int8_without_pictures_to_calibrate_and_to_judge_is_refused(tmp_path: Path):
+    with pytest.raises(DatasetError, match="export to int8: expected --data to calibrate with and --gate"):
+        Export(tmp_path, format="int8", data=tmp_path)
+
+
+def test_an_unknown_format_is_refused(tmp_path: Path):
+    with pytest.raises(ModelError, match="--format: expected one of onnx, openvino, int8, found tflite"):
+        Export(tmp_path, format="tflite")
+
+
+def test_int8_without_nncf_names_the_package(monkeypatch: pytest.MonkeyPatch):
+    import sys
+
+    monkeypatch.setitem(sys.modules, "nncf", None)
+    with pytest.raises(ModelError, match=r"expected the package nncf \(pip install 'handguard\[int8\]'\)"):
+        openvino_graph.quantized(None, [])
+
+
+def test_calibration_pictures_are_spread_over_the_set(drawn):
+    from handguard.training.datasets import Split, load_split
+
+    samples = load_split(drawn.root, Split.TRAIN)
+    chosen = calibration_set(samples, 3, (96, 96))
+    assert [one.shape for one in chosen] == [(96, 96, 3)] * 3
+    last = calibration_set(samples[-1:], 5, (96, 96))
+    assert len(last) == 1
+    np.testing.assert_array_equal(chosen[-1], last[0])
