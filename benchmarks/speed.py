@@ -1,7 +1,8 @@
 """Every number of speed in the README: `python benchmarks/speed.py [--source FOOTAGE.mp4]`.
 
     guarding     the stop path with recorder, a viewer and a hog beside it
-    alone        the same with nothing beside it
+    ordinary     the same without asking for real-time priority
+    alone        with nothing beside it
     cameras      two and four live runs at once, one thread for each network
     steadiness   a stopped viewer and a frozen disk, in turns with calm, in one run
     start        from nothing to the first judged frame
@@ -45,6 +46,8 @@ def measure(source: str | None, frames: int) -> dict[str, Any]:
     asked = Request(SITE, source, frames, hogs=1)
     say("guarding")
     guarding = bench(asked, say)
+    say("ordinary")
+    ordinary = bench(replace(asked, frames=frames // 3, realtime=False, starts=0, bare=False), say)
     quiet = replace(asked, recorder=False, viewer=False, hogs=0, starts=0, bare=False)
     say("alone")
     alone = bench(replace(quiet, frames=frames // 2), say)
@@ -60,6 +63,7 @@ def measure(source: str | None, frames: int) -> dict[str, Any]:
         "start": guarding["start"],
         "bare": guarding["bare"],
         "guarding": guarding["streams"][0],
+        "ordinary": ordinary["streams"][0],
         "alone": alone["streams"][0],
         "cameras": cameras,
         "steadiness": steadiness(source, frames),
@@ -91,6 +95,7 @@ def section(result: dict[str, Any], peers: dict[str, Any] | None) -> str:
         _row("frame in memory → permit sent", guarding["ms"]["frame to permit"]),
         _row("of that, all but the network", guarding["ms"]["outside the network"]),
         _row("frame in memory → OFF bytes at the board", guarding["frame_to_board_ms"]),
+        _row("frame in memory → permit sent, at ordinary priority", result["ordinary"]["ms"]["frame to permit"]),
         _row("frame in memory → permit sent, nothing beside it", result["alone"]["ms"]["frame to permit"]),
         *(
             _row(f"the slowest of {count} cameras", _slowest(streams)["ms"]["frame to permit"])
