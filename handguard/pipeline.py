@@ -39,6 +39,7 @@ from handguard.types import (
 REPEATED = "repeated frame"
 WRONG_SIZE = "wrong picture size"
 UNRELATED = "detector answered for another frame"
+LONGEST_WORDS = 160  # of what a detector says when it fails, in a cause
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,10 +132,16 @@ def _see(memory: Memory, frame: Frame | None, detector: Detector, clock: Clock, 
         detected_ns = clock.now_ns()
         zones = rules.zones.judge(hands, memory.seen)
     except Exception as error:  # noqa: BLE001  whatever a detector does wrong is a fault, never "no hands"
-        return _Sight(looked, failures=frozenset({f"detector {type(error).__name__}"}))
+        return _Sight(looked, failures=frozenset({_named(error)}))
     if (hands.frame_seq, hands.captured_ns) != (frame.seq, frame.captured_ns):
         return _Sight(looked, failures=frozenset({UNRELATED}))
     return _Sight(replace(looked, seen=hands, zones=zones), new=hands, detected_ns=detected_ns)
+
+
+def _named(error: Exception) -> str:
+    """What a detector raised, on one short line: `detector ValueError: the network's scores are not finite`."""
+    said = " ".join(str(error).split())[:LONGEST_WORDS].rstrip()
+    return f"detector {type(error).__name__}{said and ': '}{said}"
 
 
 def _decision(

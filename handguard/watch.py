@@ -108,7 +108,7 @@ class LiveRun:
         evidence = self.evidence = stack.enter_context(book)
         self.tried = SelfTest(settings, evidence)
         self.checkup = _checkup(settings, self.tried.before_the_relay(detector, out, began), evidence)
-        self._connect(options, stack)
+        self._connect(options, picture, stack)
         evidence.operator(OperatorAction.ARM, detail="proof test" if options.exam else "start")
         reset = reset_of(settings, self.relay, stack)
         feed = FeedWriter(picture.width_px, picture.height_px)
@@ -153,7 +153,7 @@ class LiveRun:
         for caution in self.parts.cautions:
             evidence.caution(caution)
 
-    def _connect(self, options: Options, stack: ExitStack) -> None:
+    def _connect(self, options: Options, picture: PictureFormat, stack: ExitStack) -> None:
         """Board and keeper, which has said OFF; raises `SelfTestFailed` where arming is not allowed."""
         settings = self.settings
         if options.exam is None:
@@ -161,7 +161,7 @@ class LiveRun:
         self.board = simulated_board(settings, self.out, stack)
         if settings.relay.driver != "none" and self.locked is None:  # a machine locked out is not moved
             self.tried.move_contact(board_settings(settings, self.board))
-        self.relay = relay_of(settings, self.board, stack)
+        self.relay = relay_of(settings, picture, self.board, stack)
         self.tried.with_the_relay(self.relay)
 
     def finish(self) -> None:

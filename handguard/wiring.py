@@ -6,16 +6,18 @@ started. When `relay_of` returns, the board has been told OFF.
 
 from __future__ import annotations
 
+import math
 from contextlib import ExitStack
 from pathlib import Path
 
 from handguard.config import Settings
 from handguard.errors import ConfigError, DeviceMissing, mismatch
 from handguard.ports import ResetInput
-from handguard.relay.board import BoardSettings
+from handguard.relay.board import BoardSettings, Capabilities
 from handguard.relay.board_reset import BoardReset
 from handguard.relay.boards import promised
 from handguard.relay.gpio_reset import GpioReset
+from handguard.relay.keeper import ASK_NS
 from handguard.relay.keeper_state import KeeperLimits
 from handguard.relay.keyboard import KeyboardReset
 from handguard.relay.link import KeeperLink
@@ -23,7 +25,9 @@ from handguard.relay.operator import SimulatedOperator
 from handguard.relay.simulated_board import SimulatedBoard
 from handguard.relay.unconnected import NoButton, Unconnected
 from handguard.relay.warning_lamp import WarningLamp
+from handguard.types import PictureFormat
 
+PERIODS_PER_RENEWAL = 1.2  # one frame's time, and some for judging it
 ANSWERS = "a board that answers a question about its contact, as the strict profile wants"
 
 
@@ -34,7 +38,9 @@ def simulated_board(settings: Settings, out: Path, stack: ExitStack) -> Simulate
     return stack.enter_context(SimulatedBoard(out / "board", out / "board.jsonl"))
 
 
-def relay_of(settings: Settings, board: SimulatedBoard | None, stack: ExitStack) -> KeeperLink | Unconnected:
+def relay_of(
+    settings: Settings, picture: PictureFormat, board: SimulatedBoard | None, stack: ExitStack
+) -> KeeperLink | Unconnected:
     """The keeper, which has said OFF when this returns; or nothing at all."""
     wanted = settings.relay
     settled = None if wanted.driver == "none" else board_settings(settings, board)
@@ -42,6 +48,7 @@ def relay_of(settings: Settings, board: SimulatedBoard | None, stack: ExitStack)
     if settled is None:
         return Unconnected()
     require_profile(settings, settled)
+    require_pace(settings, settled, picture)
     limits = KeeperLimits(
         deadline_ns=wanted.deadline_ms * 1_000_000, feedback_ns=wanted.edm_timeout_ms * 1_000_000
     )
@@ -85,6 +92,30 @@ def require_profile(settings: Settings, board: BoardSettings) -> None:
         where = f"{settings.origin.file}: relay.driver"
         expected = f"a board with {lacks} in the strict profile (docs/relays.md)"
         raise ConfigError(mismatch(where, expected, settings.relay.driver))
+
+
+def require_pace(settings: Settings, board: BoardSettings, picture: PictureFormat) -> None:
+    """Frames that come as fast as the board needs them, and time for its feedback. Raises `ConfigError`."""
+    can, frame_ms = promised(board), PERIODS_PER_RENEWAL * picture.period_ns / 1e6
+    if can.hw_timeout_ms is not None and can.hw_timeout_ms < frame_ms:
+        least = 1000 * PERIODS_PER_RENEWAL / can.hw_timeout_ms
+        where = f"{settings.origin.file}: camera.fps"
+        expected = f"at least {least:g}, for the board drops out by itself after {can.hw_timeout_ms} ms"
+        raise ConfigError(mismatch(where, expected, f"{picture.fps:g}"))
+    needed_ms = _feedback_ms(can, picture, frame_ms)
+    if can.readback and settings.relay.edm_timeout_ms < needed_ms:
+        where = f"{settings.origin.file}: relay.edm_timeout_ms"
+        expected = f"at least {needed_ms:.0f} for this board at {picture.fps:g} frames/s, or it locks out for nothing"
+        raise ConfigError(mismatch(where, expected, settings.relay.edm_timeout_ms))
+
+
+def _feedback_ms(can: Capabilities, picture: PictureFormat, frame_ms: float) -> float:
+    """How long a sound contact may seem not to follow.
+
+    A board that rests is switched on by the first frame after its rest; one that does not is asked at intervals.
+    """
+    frames_of_rest = math.ceil(can.min_interval_ms * 1e6 / picture.period_ns)
+    return frames_of_rest * frame_ms if frames_of_rest else ASK_NS / 1e6 + frame_ms
 
 
 def require_button(settings: Settings, board: BoardSettings | None) -> None:

@@ -322,12 +322,14 @@ def nan_boxes(frame: Frame) -> Detections:
 @pytest.mark.parametrize(
     ("answer", "cause"),
     [
-        (raises(RuntimeError("out of memory")), "fault: detector RuntimeError"),
+        (raises(RuntimeError("out of memory")), "fault: detector RuntimeError: out of memory"),
+        (raises(ValueError("a\n long  tale " + 200 * "o")), "fault: detector ValueError: a long tale " + 148 * "o"),
+        (raises(ValueError(159 * "o" + " a")), "fault: detector ValueError: " + 159 * "o"),
         (raises(MemoryError()), "fault: detector MemoryError"),
         (raises(TimeoutError()), "fault: detector TimeoutError"),
-        (nan_boxes, "fault: detector ValueError"),
-        (sees([0, 0, 1, 1], scores=[float("inf")]), "fault: detector ValueError"),
-        (lambda frame: None, "fault: detector AttributeError"),
+        (nan_boxes, "fault: detector ValueError: detections must be finite"),
+        (sees([0, 0, 1, 1], scores=[float("inf")]), "fault: detector ValueError: detections must be finite"),
+        (lambda frame: None, "fault: detector AttributeError: 'NoneType' object has no attribute 'scores'"),
         (answers_for_another(frame_seq=-1), f"fault: {UNRELATED}"),
         (answers_for_another(captured_ns=-1), f"fault: {UNRELATED}"),
         (answers_for_another(captured_ns=1), f"fault: {UNRELATED}"),

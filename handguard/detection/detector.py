@@ -37,6 +37,7 @@ class HandDetector:
     def __init__(self, card: Card, engine: Engine, thresholds: Thresholds, region: Region) -> None:
         self.engine, self._thresholds, self._region = engine, thresholds, region
         self._kind = ScoreKind(card.scores)
+        self._columns = len(card.classes) + (self._kind is ScoreKind.SOFTMAX)  # of which one is background
         self.card = card
         self.weights_sha256 = card.weights_sha256
         self.input_px = (engine.canvas.shape[1], engine.canvas.shape[0])
@@ -71,11 +72,11 @@ class HandDetector:
         preprocess.place(crop, placement, self.engine.canvas)
         logits, offsets = self.engine.infer()
         priors = self.engine.priors
-        if (len(logits), offsets.shape) != (len(priors), (len(priors), 4)):
-            expected = f"scores and boxes for {len(priors)} priors"
+        if (logits.shape, offsets.shape) != ((len(priors), self._columns), (len(priors), 4)):
+            expected = f"{self._columns} scores and a box for each of {len(priors)} priors"
             raise ValueError(mismatch("the network", expected, f"{logits.shape} and {offsets.shape}"))
-        if not np.isfinite(logits).all():
-            raise ValueError("the network's scores are not finite")
+        if not (np.isfinite(logits).all() and np.isfinite(offsets).all()):
+            raise ValueError("the network's answer is not finite")
         hands = found(logits, offsets, priors, self._kind, limits)
         boxes = placement.to_picture(hands.boxes_norm)
         return Detections(boxes, hands.scores, hands.labels, frame.seq, frame.captured_ns)

@@ -30,6 +30,7 @@ from handguard.relay.board import BoardSettings, Command
 from handguard.relay.boards import located, open_board, promised
 from handguard.relay.keeper_process import settings_json
 from handguard.relay.keeper_state import MS, KeeperLimits
+from handguard.relay.reserve import Reserve
 from handguard.relay.serial_port import port_notice
 from handguard.relay.wire import (
     REPORT_SIZE,
@@ -69,13 +70,7 @@ class KeeperLink:
     begin; once constructed, the board has been told OFF.
     """
 
-    def __init__(
-        self,
-        board: BoardSettings,
-        limits: KeeperLimits | None = None,
-        *,
-        silence_ms: int = 300,
-    ) -> None:
+    def __init__(self, board: BoardSettings, limits: KeeperLimits | None = None, *, silence_ms: int = 300) -> None:
         self._board = located(board)
         self._silence_ms = silence_ms
         self._faults: frozenset[str] = frozenset()  # replaced, never changed; written under _lock
@@ -86,6 +81,7 @@ class KeeperLink:
         self._off_taken_ns: int | None = None  # by an emergency OFF
         self._keeper, self._socket = _spawn(self._board, limits or KeeperLimits())
         self._newest = self._first_report()
+        self._reserve = Reserve()
         self._listener = threading.Thread(target=self._listen, name="keeper-link", daemon=True)
         self._listener.start()
 
@@ -154,6 +150,7 @@ class KeeperLink:
 
     def emergency_off(self) -> bool:
         """Open the port beside any lock and write OFF once. True if the port took it; never raises."""
+        self._reserve.release()
         try:
             board = open_board(self._board, exclusive=False)
         except HandguardError:
@@ -178,6 +175,7 @@ class KeeperLink:
         self._listener.join(CLOSE_LIMIT_S + EMERGENCY_LIMIT_S)
         if status != 0 and self._off_taken_ns is None:
             self.emergency_off()
+        self._reserve.release()
         self._socket.close()
         _, self.last_words = self._keeper.communicate()
 

@@ -60,14 +60,15 @@ class RecordedDetector:
         self._record = record
 
     def detect(self, frame: Frame) -> Detections:
-        """The recorded hands; raises by the same name what the detector raised."""
+        """The recorded hands; raises by the same name, with the same words, what the detector raised."""
         if self._record["hands"] is not None:
             return hands_of(self._record)
         faults = self._record["sensed"]["faults"]
         if UNRELATED in faults:
             return Detections(*nothing(), frame.seq - 1, frame.captured_ns)
         raised = next((name for name in faults if name.startswith(_FAILED)), f"{_FAILED}Unexplained")
-        raise type(raised.removeprefix(_FAILED), (Exception,), {})
+        name, _, words = raised.removeprefix(_FAILED).partition(": ")
+        raise type(name, (Exception,), {})(words)
 
 
 class RecordedClock:
