@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 
+from handguard.errors import DeviceReplaced
 from handguard.ports import Clock, Detector
 from handguard.safety import camera_trust, interlock
 from handguard.safety.zones import ZoneField
@@ -39,6 +40,7 @@ from handguard.types import (
 REPEATED = "repeated frame"
 WRONG_SIZE = "wrong picture size"
 UNRELATED = "detector answered for another frame"
+REPLACED = "detector device lost, standby takes over"
 LONGEST_WORDS = 160  # of what a detector says when it fails, in a cause
 
 
@@ -131,6 +133,8 @@ def _see(memory: Memory, frame: Frame | None, detector: Detector, clock: Clock, 
         hands = detector.detect(frame)
         detected_ns = clock.now_ns()
         zones = rules.zones.judge(hands, memory.seen)
+    except DeviceReplaced:
+        return _Sight(looked, impairments=frozenset({REPLACED}))
     except Exception as error:  # noqa: BLE001  whatever a detector does wrong is a fault, never "no hands"
         return _Sight(looked, failures=frozenset({_named(error)}))
     if (hands.frame_seq, hands.captured_ns) != (frame.seq, frame.captured_ns):
