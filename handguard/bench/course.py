@@ -21,8 +21,9 @@ from numpy.typing import NDArray
 
 from handguard.bench.company import FreezableDisk, Viewer, freezable_disk
 from handguard.bench.pictures import Footage, PictureLoop, footage_of, free_frames_needed
-from handguard.bench.stopwatch import STAGES, Stopwatch, TimedDetector, TimedLine
+from handguard.bench.stopwatch import STAGES, Stopwatch, TimedDetector, TimedLine, resident_bytes
 from handguard.config import Settings
+from handguard.errors import DeviceError, mismatch
 from handguard.evidence.summary import percentiles
 from handguard.watch import LiveRun, Options
 
@@ -195,13 +196,15 @@ def _result(stopwatch: Stopwatch, trips_ns: NDArray[np.int64]) -> dict[str, Any]
     labels = stopwatch.labels[WARM_UP_FRAMES:]
     trips = trips_ns / 1e6
     faults = stopwatch.page_faults[WARM_UP_FRAMES:]
-    weights = stopwatch.resident_bytes[1:]
+    weights = stopwatch.resident_bytes[1:] or [resident_bytes()]
+    if not len(rows):
+        raise DeviceError(mismatch("measurement", f"frames judged after the first {WARM_UP_FRAMES}", "none"))
     spans = spans_ms(rows)
     return {
         "judged": len(rows),
-        "ms": {name: percentiles(values) for name, values in spans.items()},
-        "calm_ms": {name: percentiles(values[labels == CALM]) for name, values in spans.items()},
-        "troubled_ms": {name: percentiles(values[labels == TROUBLED]) for name, values in spans.items()},
+        "ms": {name: percentiles(values.tolist()) for name, values in spans.items()},
+        "calm_ms": {name: percentiles(values[labels == CALM].tolist()) for name, values in spans.items()},
+        "troubled_ms": {name: percentiles(values[labels == TROUBLED].tolist()) for name, values in spans.items()},
         "trips": len(stopwatch.trips),
         "permit_to_board_ms": percentiles((trips[:, 2] - trips[:, 1]).tolist()),
         "frame_to_board_ms": percentiles((trips[:, 2] - trips[:, 0]).tolist()),

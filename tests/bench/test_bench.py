@@ -6,14 +6,15 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import yaml
 
-from handguard.bench.course import rehearsal, spans_ms
+from handguard.bench.course import _result, rehearsal, spans_ms
 from handguard.bench.pictures import Footage, PictureLoop, free_frames_needed
-from handguard.bench.stopwatch import STAGES
+from handguard.bench.stopwatch import STAGES, Stopwatch
 from handguard.config import load
 from handguard.errors import DeviceError, EndOfVideo
 from handguard.types import PictureFormat
@@ -111,6 +112,12 @@ def test_stages_add_up_to_the_whole():
     assert spans["network"] == 8
     assert spans["outside the network"] == 119
     assert spans["detector call"] == 4 + 8 + 16
+
+
+def test_a_run_in_which_nothing_was_judged_is_no_measurement():
+    detector = SimpleNamespace(engine=SimpleNamespace(fed_ns=0, answered_ns=0), asked_ns=0)
+    with pytest.raises(DeviceError, match="frames judged"):
+        _result(Stopwatch(detector, SimpleNamespace(sent_ns=0), 10), np.empty((0, 3), np.int64))
 
 
 def test_a_wrong_setting_is_one_message_and_exit_2(tmp_path: Path):
