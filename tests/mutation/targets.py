@@ -21,7 +21,11 @@ TARGETS: dict[str, tuple[str, ...]] = {
     "handguard/safety/limits.py": ("tests/safety/test_limits.py",),
     "handguard/safety/timing.py": ("tests/safety/test_timing.py",),
     "handguard/safety/zones.py": ("tests/safety/test_zones.py", "tests/safety/test_zones_properties.py"),
-    "handguard/pipeline.py": ("tests/test_pipeline.py", "tests/test_pipeline_machine.py"),
+    "handguard/pipeline.py": (
+        "tests/test_pipeline.py",
+        "tests/test_pipeline_standby.py",
+        "tests/test_pipeline_machine.py",
+    ),
     "handguard/relay/keeper_state.py": KEEPER,
     "handguard/relay/keeper.py": KEEPER,
 }
