@@ -25,9 +25,9 @@ from handguard.types import (
     Frame,
     Output,
     Permit,
-    Sensed,
     ResetFreed,
     ResetStuck,
+    Sensed,
     StageTimes,
     StateChanged,
     Tripped,
@@ -40,8 +40,8 @@ from handguard.types import (
 REPEATED = "repeated frame"
 WRONG_SIZE = "wrong picture size"
 UNRELATED = "detector answered for another frame"
-REPLACED = "detector device lost, standby takes over"
 LONGEST_WORDS = 160  # of what a detector says when it fails, in a cause
+REPLACED = "detector device lost, standby takes over"
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,9 +63,9 @@ class Senses:
     contactor_open: bool | None = None
     impairments: frozenset[str] = frozenset()
     faults: frozenset[str] = frozenset()
-
-
     reset_since_ns: int | None = None
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Memory:
     """What one tick leaves for the next."""
@@ -102,9 +102,9 @@ def advance(
         intruded=any(zone.intruded for zone in seen.zones if zone.role is ZoneRole.STOP),
         reset_down=senses.reset_down,
         contactor_open=senses.contactor_open,
+        reset_since_ns=senses.reset_since_ns,
         impairments=senses.impairments | seen.distrust | sight.impairments,
         faults=senses.faults | sight.failures,
-        reset_since_ns=senses.reset_since_ns,
     )
     stepped = interlock.step(memory.interlock, observation, rules.interlock)
     after = replace(seen, interlock=stepped)
