@@ -1,0 +1,172 @@
+"""One sitting of a training that takes several: `python benchmarks/gpu_sitting.py --pack DIR --run DIR …`.
+
+For a card that is lent for ten minutes at a time. A sitting unpacks the pictures
+(`gpu_pack`), puts the checkpoint of the last sitting together again, trains, and stops by itself
+just after a checkpoint, so that no step is lost. What is worth keeping then lies in `--back`:
+metrics, curves, the model and its card once training is over, and the checkpoint
+in pieces no larger than `--piece-mb`. Give the next sitting that folder as `--from`.
+
+    the checkpoint     weights, average, optimiser, step: training goes on as if never stopped
+    --average-only     of a large network, only the average in half precision: to look at, not to go on from
+
+The same command on a CPU with `--steps 50` is the rehearsal. The share of time the card waited
+for pictures is in metrics.csv (`waited_share`); more `--workers` than that needs are wasted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import torch
+from gpu_pack import unpack
+from safetensors.torch import save_file
+
+from handguard.training import checkpoints
+from handguard.training.checkpoints import CHECKPOINT
+from handguard.training.command import Job, Listener, train_command
+from handguard.training.meter import METRICS
+
+SMALL = (METRICS, "curves.png")
+PIECE = ".part-"
+
+
+class SittingOver(Exception):
+    """The time is up and the newest checkpoint is on disk."""
+
+
+class Watch:
+    """A `Listener.progress` that ends the sitting at the first checkpoint after `limit_s`."""
+
+    def __init__(self, checkpoint: Path, limit_s: float) -> None:
+        self._checkpoint, self._limit_s = checkpoint, limit_s
+        self._began = time.monotonic()
+        self._stamp_when_over: int | None = None  # of the checkpoint that lay there when the time was up
+
+    def progress(self, done: int, total: int | None) -> None:
+        """After every step. Raises `SittingOver`."""
+        if done == total or time.monotonic() - self._began < self._limit_s:
+            return
+        stamp = self._checkpoint.stat().st_mtime_ns if self._checkpoint.exists() else 0
+        if self._stamp_when_over is None:
+            self._stamp_when_over = stamp
+        elif stamp != self._stamp_when_over:
+            raise SittingOver
+
+
+def sit(job: Job, limit_s: float) -> bool:
+    """Train until done (True) or until the time is up (False)."""
+    watch = Watch(job.out / CHECKPOINT, limit_s)
+    try:
+        train_command(job, Listener(watch.progress, told))
+    except SittingOver:
+        return False
+    return True
+
+
+def told(line: str) -> None:
+    """A line at once, also into a pipe."""
+    sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()
+
+
+def split(path: Path, out: Path, piece_bytes: int) -> list[Path]:
+    """`path` as numbered pieces in `out`."""
+    out.mkdir(parents=True, exist_ok=True)
+    written = []
+    with path.open("rb") as file:
+        for number, data in enumerate(iter(lambda: file.read(piece_bytes), b"")):
+            piece = out / f"{path.name}{PIECE}{number:03d}"
+            piece.write_bytes(data)
+            written.append(piece)
+    return written
+
+
+def joined(folder: Path, name: str) -> bytes | None:
+    """The file that was split into `folder`; None if it was not."""
+    parts = sorted(folder.glob(f"{name}{PIECE}*"))
+    expected = [f"{name}{PIECE}{number:03d}" for number in range(len(parts))]
+    if [part.name for part in parts] != expected:
+        raise SystemExit(f"{folder}: expected {', '.join(expected)}, found {', '.join(p.name for p in parts)}")
+    return b"".join(part.read_bytes() for part in parts) if parts else None
+
+
+def resume(last: Path, run: Path) -> None:
+    """Put the last sitting's checkpoint and metrics where training looks for them."""
+    run.mkdir(parents=True, exist_ok=True)
+    data = joined(last, CHECKPOINT)
+    if data is not None and not (run / CHECKPOINT).exists():
+        (run / CHECKPOINT).write_bytes(data)
+        if (last / METRICS).exists():
+            shutil.copy(last / METRICS, run / METRICS)
+
+
+def bring_back(run: Path, back: Path, piece_bytes: int, average_only: bool) -> list[Path]:
+    """What the next sitting, or a person, needs, in `back`."""
+    back.mkdir(parents=True, exist_ok=True)
+    kept = [run / name for name in SMALL] + sorted(run.glob("*.json"))
+    brought = [Path(shutil.copy(path, back)) for path in kept if path.exists()]
+    for path in _large(run, average_only):
+        brought += split(path, back, piece_bytes)
+    return brought
+
+
+def _large(run: Path, average_only: bool) -> Iterator[Path]:
+    """Files that travel in pieces: the finished model, and the checkpoint or its average."""
+    yield from sorted(run.glob("*.safetensors"))
+    if not average_only:
+        yield run / CHECKPOINT
+        return
+    saved = checkpoints.read(run / CHECKPOINT)
+    half = {n: v.half().contiguous() if v.dtype is torch.float32 else v for n, v in saved.average.items()}
+    save_file(half, run / f"average-{saved.step}.half")
+    yield run / f"average-{saved.step}.half"
+
+
+def orders() -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--pack", type=Path, required=True, help="folder of piece-*.tar")
+    parser.add_argument("--run", type=Path, required=True, help="folder of the training run; kept while the machine is")
+    parser.add_argument("--back", type=Path, required=True, help="folder for what comes back")
+    parser.add_argument("--from", dest="last", type=Path, help="what came back from the last sitting")
+    parser.add_argument("--minutes", type=float, default=7.0, help="then stop at the next checkpoint (every 2 minutes)")
+    parser.add_argument("--architecture", default="palmnet-s")
+    parser.add_argument("--steps", type=int, default=20_000, help="of the whole training, not of this sitting")
+    parser.add_argument("--batch-size", type=int, default=128)
+    parser.add_argument("--device", default="cuda")
+    parser.add_argument("--workers", type=int, default=15, help="processes that decode and augment")
+    parser.add_argument("--init", type=Path, help="weights to start from")
+    parser.add_argument("--piece-mb", type=float, default=15.0)
+    parser.add_argument("--average-only", action="store_true")
+    return parser.parse_args()
+
+
+def main() -> None:
+    wanted = orders()
+    data = unpack(wanted.pack, wanted.run / "pictures")
+    if wanted.last is not None:
+        resume(wanted.last, wanted.run)
+    job = Job(
+        data,
+        wanted.run,
+        wanted.architecture,
+        wanted.steps,
+        wanted.batch_size,
+        device=wanted.device,
+        workers=wanted.workers,
+        init=wanted.init,
+    )
+    done = sit(job, wanted.minutes * 60)
+    brought = bring_back(wanted.run, wanted.back, round(wanted.piece_mb * 1e6), wanted.average_only)
+    told("training is over" if done else "to be continued with --from")
+    for path in brought:
+        told(str(path))
+
+
+if __name__ == "__main__":
+    main()
