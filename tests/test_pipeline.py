@@ -460,8 +460,6 @@ def test_the_decision_carries_all_that_the_interlock_was_told(line: Line):
     assert decision.sensed == Sensed(False, True, frozenset(), frozenset({"weld", "detector RuntimeError"}))
 
 
-def test_memory_is_replaced_and_never_changed(line: Line):
-    before = line.memory
 def test_the_stamp_of_the_button_reaches_the_interlock_and_the_record(line: Line):
     decision = line.tick(reset_down=True, reset_since_ns=7)
     assert line.memory.interlock.down_since_ns == 7
@@ -484,6 +482,8 @@ def test_a_stuck_button_is_told_once_and_so_is_its_end():
     assert line.tick(reset_down=False).events == ()
 
 
+def test_memory_is_replaced_and_never_changed(line: Line):
+    before = line.memory
     state, seen = before.interlock, before.seen
     line.tick(sees(IN_STOP))
     assert (before.interlock, before.seen) == (state, seen)
