@@ -55,7 +55,7 @@ def drawing(result: Audit) -> Html:
 def _legend() -> list[Html]:
     parts = []
     for i, (key, words) in enumerate(KEYS.items()):
-        x = NAME + i * 148
+        x = NAME + i * 154
         parts.append(tag("rect", x=x, y=8, width=12, height=12, rx=3, fill=COLORS[key]))
         parts.append(tag("text", words, x=x + 17, y=18, fill="#5c6975"))
     return parts
@@ -66,15 +66,16 @@ def _strip(row: Row, y: int) -> Html:
     lines = row.a.lines
     if not lines:
         return name
-    scale = (WIDTH - NAME - 70) / max(lines[-1].t_ms, 1.0)
-    lanes = [(timeline.state_lane(lines), y, LANE)]
+    states = timeline.state_lane(lines)
+    scale = (WIDTH - NAME - 70) / states.spans[-1].end_ms
+    lanes = [(states, y, LANE)]
     lanes += [] if row.approaches is None else [(timeline.truth_lane(lines, row.approaches), y + LANE + 2, 4)]
     spans = [
         tag("rect", x=NAME + span.start_ms * scale, y=at, width=max((span.end_ms - span.start_ms) * scale, 0.7),
             height=height, fill=COLORS[span.class_])
         for lane, at, height in lanes for span in lane.spans
     ]  # fmt: skip
-    length = tag("text", f"{lines[-1].t_ms / 1000:.1f} s", x=WIDTH - 62, y=y + 11, fill="#5c6975")
+    length = tag("text", f"{lines[-1].t_ms / 1000:.1f} s", x=WIDTH - 60, y=y + 11, fill="#5c6975")
     return joined([name, *spans, length])
 
 
