@@ -38,6 +38,9 @@ unit: tools ## the tests, with complete coverage of the safety core
 	$(BIN)/pytest --numprocesses $(JOBS) --dist loadfile --cov --cov-report=json:.cache/coverage.json --cov-report=
 	$(BIN)/python .ci/coverage_gate.py .cache/coverage.json
 
+faults: tools ## try each fault ROUNDS=20 times and rewrite docs/fault-catalogue.md
+	$(BIN)/python -m tests.faults --measure $(or $(ROUNDS),20)
+
 mutation: tools ## make the safety core wrong in every small way; rewrites docs/mutation.md
 	nice -n 10 $(BIN)/python -m tests.mutation
 

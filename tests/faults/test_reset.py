@@ -1,0 +1,14 @@
+"""Whatever is wrong with the reset, the machine ends up stopped, within its limit, on record."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.faults.bench import Bench
+from tests.faults.fault import Fault
+from tests.faults.reset import FAULTS
+
+
+@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.id)
+def test_it_ends_in_off(fault: Fault, bench: Bench) -> None:
+    fault.trial(fault, bench)
