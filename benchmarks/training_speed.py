@@ -7,7 +7,9 @@ thread, in one process, so that every second is somebody's:
     ours    the batches of `handguard train` with all augmentation; bfloat16, channels last
 
 They take turns, a few steps each, because the machine has other work; what counts is CPU
-time. Outlines of hands, which a long run finds once for each hand, are found before and timed apart. The parts of a step (data, forward, backward, optimizer with moving average) are timed by themselves.
+time. Outlines of hands, which a long run finds once for each hand, are found before and
+timed apart. The parts of a step (data, forward, backward, optimizer with moving average)
+are timed by themselves.
 """
 
 from __future__ import annotations
