@@ -166,4 +166,5 @@ def _properties(precision: str, threads: int | None) -> dict[str, Any]:
     }
     if threads is not None:
         properties["INFERENCE_NUM_THREADS"] = threads
+        properties["ENABLE_CPU_PINNING"] = False  # every process would pin to the first core: four shared it
     return properties
