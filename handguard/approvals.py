@@ -64,6 +64,7 @@ def proof_test(settings: Settings, out: Path | None, who: str, say: Say) -> Exam
         run = LiveRun(settings, Options(folder, panel=False, exam=exam), folder, stack)
         for line in run.told:
             say(line)
+        run.evidence.operator(OperatorAction.ARM, who, "proof test")
         _examine(run, exam, say)
         record = _record(settings, exam)
         run.evidence.operator(OperatorAction.PROOF_TEST, who, record)

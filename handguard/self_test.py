@@ -120,7 +120,8 @@ class SelfTest:
                 )
 
     def _write(self) -> None:
-        self._evidence.operator(OperatorAction.SELF_TEST, detail="\n".join(self.table()))
+        parts = (f"{one.part} {one.verdict.value}: {one.told}" for one in self._findings)
+        self._evidence.operator(OperatorAction.SELF_TEST, detail=" | ".join(parts))
 
     def table(self) -> tuple[str, ...]:
         """Every finding so far, a line each."""

@@ -78,6 +78,7 @@ def watch(settings: Settings, options: Options, say: Say) -> dict[str, Any]:
         run = LiveRun(settings, options, out, stack)
         for line in run.told:
             say(line)
+        run.evidence.operator(OperatorAction.ARM, detail="start")
         with stopped_by_signals(run.monitor):
             run.monitor.run(options.duration_s)
         run.finish()
@@ -109,7 +110,6 @@ class LiveRun:
         self.tried = SelfTest(settings, evidence)
         self.checkup = _checkup(settings, self.tried.before_the_relay(detector, out, began), evidence)
         self._connect(options, picture, stack)
-        evidence.operator(OperatorAction.ARM, detail="proof test" if options.exam else "start")
         reset = reset_of(settings, self.relay, stack)
         feed = FeedWriter(picture.width_px, picture.height_px)
         onlookers = Onlookers(settings, feed.name, zones, stack)

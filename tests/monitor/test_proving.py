@@ -67,6 +67,7 @@ def test_a_damaged_compiled_network_is_not_armed(tmp_path: Path):
     assert [line.split()[0] for line in good.stdout.splitlines()] == [
         "room", "clock", "configuration", "detector", "proof", "contact",
     ]  # fmt: skip
+    assert words(tmp_path / "good", "arm") == []
     (weights,) = cache.rglob("*.bin")
     numbers = np.frombuffer(weights.read_bytes(), np.float32).copy()
     numbers[: len(numbers) // 2] *= np.float32(0.9)
@@ -129,6 +130,7 @@ def test_a_proof_test_on_a_board_is_signed_and_opens_the_way_to_arm_until_someth
     assert done.returncode == 0, done.stdout + done.stderr
     assert "Step 2 of 2, glove: keep the zones free, press reset" in done.stdout
     assert verify(record / "evidence").verdict is Verdict.INTACT
+    assert [one["detail"] for one in words(record, "arm")] == ["proof test"]
     (word,) = words(record, "proof_test")
     said = json.loads(word["detail"])
     assert (word["who"], said["passed"], said["ended_early"]) == ("A. Person", True, "")
