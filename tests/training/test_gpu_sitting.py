@@ -80,3 +80,10 @@ def test_a_sitting_before_its_time_goes_on(sitting, tmp_path: Path):
     for step in range(5):
         (tmp_path / CHECKPOINT).write_bytes(bytes([step]))
         watch.progress(step, 100)
+
+
+def test_packing_is_one_command(drawn, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["gpu_pack.py", str(drawn.root), str(tmp_path / "pack")])
+    gpu_pack.main()
+    assert "1 pieces, 0." in capsys.readouterr().out
+    assert len(load_split(unpack(tmp_path / "pack", tmp_path / "there"), Split.VAL)) == 6
