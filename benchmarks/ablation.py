@@ -227,7 +227,7 @@ def page(found: dict[str, Any]) -> str:
     rows = {row["name"]: row for row in found["rows"]}
     base, other = rows.get("base"), rows.get("base, other seed")
     noise = [_noise_line(base, other)] if base and other else []
-    missing = ", ".join(found["not_finished"])
+    missing = "; ".join(found["not_finished"])
     return "\n".join(
         [
             "# What each part of the recipe is worth",
