@@ -15,6 +15,8 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
+from tests.faults import precedence
+
 Bends = Callable[[bytes], bytes]
 
 
@@ -53,8 +55,7 @@ class Cable:
                 os.close(descriptor)
 
     def _run(self) -> None:
-        with suppress(OSError):  # a real cable does not wait for the scheduler
-            os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(1))
+        precedence.take()
         while not self._closing.is_set() and self._ours >= 0:
             with suppress(OSError, ValueError):  # a terminal that was cut in between
                 ready, _, _ = select.select([self._ours, self._board], [], [], 0.02)

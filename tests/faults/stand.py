@@ -43,6 +43,7 @@ from handguard.relay.simulated_model import BoardFaults
 from handguard.safety import camera_trust, interlock
 from handguard.safety.zones import ZoneField
 from handguard.types import Zone, ZoneRole
+from tests.faults import precedence
 from tests.faults.cable import Cable
 from tests.faults.switches import Camera, Finger, Network, Truth
 
@@ -102,7 +103,9 @@ class Stand:
         self.evidence = place / "evidence"
         self.is_spent = False  # locked out or ended: of no use to the next fault
         self.broke: BaseException | None = None
+        precedence.take()
         with ExitStack() as stack:
+            stack.callback(precedence.give_back)
             self._make(stack)
             self._stack = stack.pop_all()
         self._thread.start()
@@ -156,6 +159,7 @@ class Stand:
         return Monitor(parts, Summary())
 
     def _run(self) -> None:
+        precedence.take()
         try:
             self.monitor.run()
         except BaseException as error:  # noqa: BLE001  a trial looks at it

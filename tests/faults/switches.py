@@ -19,6 +19,7 @@ from handguard.detection.detector import HandDetector
 from handguard.errors import DeviceError
 from handguard.ports import Detector
 from handguard.types import Button, Detections, Frame, PictureFormat
+from tests.faults import precedence
 
 Floats = NDArray[np.float32]
 
@@ -45,7 +46,7 @@ class Camera:
 
     def __init__(self, folder: Path, fps: float) -> None:
         self._folder, self._fps = folder, fps
-        self._switch = Switch()
+        self._switch, self._has_precedence = Switch(), False
         self.bend: Callable[[Frame], Frame] = lambda frame: frame
         self._open()
 
@@ -58,6 +59,9 @@ class Camera:
         return self._picture
 
     def read(self) -> Frame:
+        if not self._has_precedence:
+            precedence.take()
+            self._has_precedence = True
         return self.bend(self._struck.read())
 
     def strike(self, fault: CameraFault) -> None:
