@@ -44,6 +44,9 @@ faults: tools ## try each fault ROUNDS=20 times and rewrite docs/fault-catalogue
 mutation: tools ## make the safety core wrong in every small way; rewrites docs/mutation.md
 	nice -n 10 $(BIN)/python -m tests.mutation
 
+soak: venv ## the whole system for HOURS=2 with faults by chance; rewrites docs/soak.md
+	$(BIN)/python -m benchmarks.soak --hours $(or $(HOURS),2)
+
 test: lint types unit ## everything that must pass before a change is kept
 
 clean: ## remove .venv, caches and runs

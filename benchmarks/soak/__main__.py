@@ -22,7 +22,7 @@ from typing import Any
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from benchmarks.machine import described
-from benchmarks.soak import account
+from benchmarks.soak import account, memory
 from benchmarks.soak.faults import Trouble
 from benchmarks.soak.observer import Observer
 from benchmarks.soak.person import Person
@@ -182,10 +182,11 @@ def write_account(out: Path, results: Path, pictures: Path, told_page: Path) -> 
     for event in Logs(places).until(end_ns):
         observer.hear(event)
     told = account.summary(observer, account.read_runs(places.runs), begin_ns, end_ns) | _of_world(world)
+    told["records"] = account.verdicts(places.runs)
     results.parent.mkdir(parents=True, exist_ok=True)
     results.write_text(json.dumps(told, indent=2) + "\n")
     draw_delays(told["per_five_minutes"], pictures / "soak-delays.png")
-    draw_memory(_memory(world, begin_ns), pictures / "soak-memory.png")
+    draw_memory(memory.points_of(world), pictures / "soak-memory.png")
     told_page.write_text(page(told))
     return told
 
@@ -197,7 +198,6 @@ def _of_world(world: list[dict[str, Any]]) -> dict[str, Any]:
         if event["event"] == "fault":
             faults[event["name"]] = faults.get(event["name"], 0) + 1
     exits = [event["status"] for event in world if event["event"] == "exited"]
-    memory = _memory(world, world[0]["ns"])
     return {
         "seed": world[0]["seed"],
         "commit": world[0]["commit"],
@@ -206,22 +206,9 @@ def _of_world(world: list[dict[str, Any]]) -> dict[str, Any]:
         "services": sum(event["event"] == "serviced" for event in world),
         "exits": {str(status): exits.count(status) for status in sorted(set(exits))},
         "orphans": [event["role"] for event in world if event["event"] == "orphan"],
-        "memory_mib": {role: _ends([kib / 1024 for _, kib in points]) for role, points in memory.items()},
+        "memory_mib": {role: memory.told(points) for role, points in memory.points_of(world).items()},
         "machine": described(),
     }
-
-
-def _ends(values: list[float]) -> dict[str, float]:
-    return {"first": round(values[0], 1), "last": round(values[-1], 1), "most": round(max(values), 1)}
-
-
-def _memory(world: list[dict[str, Any]], begin_ns: int) -> dict[str, list[tuple[float, int]]]:
-    found: dict[str, list[tuple[float, int]]] = {}
-    for event in world:
-        if event["event"] == "memory":
-            for role, kib in event["kib"].items():
-                found.setdefault(role, []).append(((event["ns"] - begin_ns) / 1e9, kib))
-    return found
 
 
 def main() -> int:
@@ -239,6 +226,7 @@ def main() -> int:
         out.mkdir(parents=True)
         run(out, wanted.hours * 3600, wanted.seed)
     told = write_account(out, wanted.results, wanted.docs / "pictures", wanted.docs / "soak.md")
+    sys.stdout.write(f"records and films stay in {out / 'disk'}, a disk of its own: unmount it when you have them\n")
     short = {name: value for name, value in told.items() if name not in ("per_five_minutes", "machine")}
     sys.stdout.write(json.dumps(short, indent=2) + "\n")
     return 1 if told["wrong_states"] else 0

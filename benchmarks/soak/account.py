@@ -17,6 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.soak.observer import DEAD_LIMIT_NS, Observer, Wrong
+from handguard.errors import RecordingError
+from handguard.evidence.verify import verify
 
 WINDOW_S = 300.0
 STOP_ZONE = "intake"
@@ -102,6 +104,22 @@ def responses(records: Records, observer: Observer) -> list[tuple[int, float]]:
         if at < len(ends) and ends[at] - captured_ns < 1_000_000_000:
             found.append((captured_ns, (ends[at] - captured_ns) / 1e6))
     return found
+
+
+def verdicts(runs: Path) -> dict[str, int]:
+    """How many runs' books verify as what; a run that was killed is unclosed, none may be damaged."""
+    books = sorted(runs.glob("*/evidence"))
+    return dict(Counter(_verdict(book) for book in books).most_common())
+
+
+def _verdict(book: Path) -> str:
+    """A start that was refused because the disk was full leaves an empty file."""
+    if not any(segment.stat().st_size for segment in book.glob("segment-*.jsonl")):
+        return "never begun"
+    try:
+        return verify(book).verdict.value
+    except RecordingError as error:
+        return f"unreadable: {error}"
 
 
 def percentile(values: list[float], share: float) -> float | None:

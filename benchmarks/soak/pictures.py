@@ -7,18 +7,20 @@ from typing import Any
 
 import matplotlib
 
+from benchmarks.soak.memory import Point
+
 matplotlib.use("Agg")
 from matplotlib import pyplot as plt
 
 PAGE = Path(__file__).with_name("page.md")
 
 
-def draw_memory(memory: dict[str, list[tuple[float, int]]], file: Path) -> None:
-    """Resident memory of each role; a new process begins a new line's step, not a new color."""
+def draw_memory(memory: dict[str, list[Point]], file: Path) -> None:
+    """Resident memory of each role, through all its lives."""
     figure, axes = plt.subplots(figsize=(9, 4.5))
     for role, points in memory.items():
-        minutes, kib = zip(*points, strict=True)
-        axes.plot([s / 60 for s in minutes], [one / 1024 for one in kib], ".", markersize=2, label=role)
+        seconds, kib, _ = zip(*points, strict=True)
+        axes.plot([s / 60 for s in seconds], [one / 1024 for one in kib], ".", markersize=2, label=role)
     axes.set(xlabel="minutes", ylabel="resident memory, MiB", ylim=(0, None), title="Memory of each process")
     axes.legend(markerscale=5, loc="center left", bbox_to_anchor=(1, 0.5))
     _save(figure, file)
@@ -57,12 +59,22 @@ def page(told: dict[str, Any]) -> str:
         "faults injected": sum(told["faults_injected"].values()),
         "trips of any cause": sum(told["trips"].values()),
         "resets pressed / machine switched on": f"{told['resets_pressed']} / {told['machine_switched_on']}",
+        "records: books that verify": ", ".join(f"{n} {verdict}" for verdict, n in told["records"].items()),
         "starts of the program / calls for service": f"{told['starts']} / {told['services']}",
     }
     table = "\n".join(f"| {what} | {value} |" for what, value in rows.items())
     faults = "\n".join(f"| {name} | {count} |" for name, count in sorted(told["faults_injected"].items()))
     delays = "\n".join(_delay_row(told, name) for name in ("capture_to_open_ms", "capture_to_judged_ms"))
-    return PAGE.read_text().format(table=table, faults=faults, delays=delays, seed=told["seed"], commit=told["commit"])
+    sizes = "\n".join(
+        f"| {role} | {of['median']} | {of['most']} | {_or_dash(of['drift_per_hour'])} |"
+        for role, of in told["memory_mib"].items()
+    )
+    made_from = {"seed": told["seed"], "commit": told["commit"]}
+    return PAGE.read_text().format(sizes=sizes, table=table, faults=faults, delays=delays, **made_from)
+
+
+def _or_dash(value: float | None) -> str:
+    return "–" if value is None else f"{value:+.2f}"
 
 
 def _delay_row(told: dict[str, Any], name: str) -> str:

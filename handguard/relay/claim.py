@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import fcntl
 import socket
+from typing import Any
 
 from handguard.errors import DeviceMissing
 
@@ -22,7 +23,7 @@ TAKEN = "a free port, found it in use by another process"
 
 def claimed_address(host: str, port: int) -> socket.socket:
     """Claim an address by its numbers; close what is returned to let go. Raises `DeviceMissing` or `OSError`."""
-    numbers = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][4]
+    numbers: tuple[Any, ...] = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][4]
     claim = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC)
     try:
         claim.bind(f"\0handguard-board-{numbers[0]}:{numbers[1]}")
