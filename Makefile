@@ -4,7 +4,7 @@ BIN := .venv/bin
 JOBS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help venv tools numbers bench audit demo lint types unit test mutation faults clean
+.PHONY: help venv tools numbers bench audit demo lint types unit test mutation faults soak clean
 
 help: ## print this list
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
