@@ -74,7 +74,8 @@ def compared(a: Path, b: Path) -> Comparison:
 
 def drifted(settings: Settings, other: Settings, a: Path, b: Path, limits: Limits) -> Drift | None:
     """How far two back ends lie apart in two folders; None if the settings differ in more than that."""
-    return between(settings, other, *(list(read_decisions(each / DECISIONS)) for each in (a, b)), limits)
+    a_lines, b_lines = (list(read_decisions(each / DECISIONS)) for each in (a, b))
+    return between(settings, other, a_lines, b_lines, limits)
 
 
 class _Frames:
