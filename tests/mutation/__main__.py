@@ -2,6 +2,7 @@
 
     python -m tests.mutation                     everything
     python -m tests.mutation --only zones        the modules whose name ends so
+    python -m tests.mutation --only pipeline --within permit_of,_cause     these functions alone
     python -m tests.mutation --only nothing      only write the page again
 
 What came of it goes to `results.json` here and, to be read, to docs/mutation.md.
@@ -41,13 +42,13 @@ EXPLANATIONS = FOLDER / "explanations.json"
 POLL_S = 0.01
 
 
-def judge(file: str, jobs: int, limit_s: float) -> Result:
-    """Try every mutant of a module."""
+def judge(file: str, jobs: int, limit_s: float, within: frozenset[str] = frozenset()) -> Result:
+    """Try every mutant of a module, or those within some functions and classes."""
     source = (ROOT / file).read_text()
     tree = ast.parse(source)
     _first_without_wrong(file, tree)
-    waiting = deque(mutants(tree))
-    result = Result(file, hashlib.sha256(source.encode()).hexdigest(), len(waiting))
+    waiting = deque(mutant for mutant in mutants(tree) if not within or mutant.scope in within)
+    result = Result(file, _sha256(source.encode()), len(waiting), again=sorted(within))
     running: list[tuple[Mutant, Trial]] = []
     while waiting or running:
         while waiting and len(running) < jobs:
@@ -56,6 +57,10 @@ def judge(file: str, jobs: int, limit_s: float) -> Result:
         time.sleep(POLL_S)
         running = [pair for pair in running if not _ended(*pair, source, result)]
     return result
+
+
+def _sha256(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
 
 
 def _ended(mutant: Mutant, trial: Trial, source: str, result: Result) -> bool:
@@ -86,14 +91,16 @@ def _forget_the_accused() -> None:
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.mutation")
     parser.add_argument("--only", default="", help="the end of a module's name")
+    parser.add_argument("--within", default="", help="functions and classes, with commas; the rest keeps its verdicts")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--limit-s", type=float, default=300.0, help="a trial that takes longer has hung")
     options = parser.parse_args()
     _forget_the_accused()
+    within = frozenset(filter(None, options.within.split(",")))
     for file in TARGETS:
         if module_name(file).endswith(options.only):
             began_s = time.monotonic()
-            result = judge(file, options.jobs, options.limit_s)
+            result = judge(file, options.jobs, options.limit_s, within)
             took_s = time.monotonic() - began_s
             print(f"{file}: {result.noticed} of {result.mutants} {NOTICED} in {took_s:.0f} s", flush=True)
             _write([result])
@@ -105,7 +112,8 @@ def _write(news: list[Result]) -> list[Result]:
     results = merged(FOLDER / "results.json", TARGETS, news)
     data = json.dumps([result.as_json() for result in results], indent=1, ensure_ascii=False)
     (FOLDER / "results.json").write_text(data + "\n")
-    (ROOT / "docs" / "mutation.md").write_text(text(results, read_explanations(EXPLANATIONS)))
+    changed = {result.file for result in results if _sha256((ROOT / result.file).read_bytes()) != result.sha256}
+    (ROOT / "docs" / "mutation.md").write_text(text(results, read_explanations(EXPLANATIONS), changed))
     return results
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -56,6 +56,8 @@ class Result:
     sha256: str  # of the module that was tried
     mutants: int
     survivors: list[Survivor] = field(default_factory=list)
+    again: list[str] = field(default_factory=list)  # functions tried since the last trial of the whole
+    tried: int = 0  # mutants of those
 
     @property
     def noticed(self) -> int:
@@ -69,7 +71,17 @@ class Result:
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> Result:
         survivors = [Survivor(**survivor) for survivor in data["survivors"]]
-        return cls(data["file"], data["sha256"], data["mutants"], survivors)
+        later = data.get("again", []), data.get("tried", 0)
+        return cls(data["file"], data["sha256"], data["mutants"], survivors, *later)
+
+    def after(self, earlier: Result | None) -> Result:
+        """The last trial of the whole, with the verdicts of this one on what was tried again."""
+        if not self.again or earlier is None:
+            return self
+        kept = [survivor for survivor in earlier.survivors if survivor.scope not in self.again]
+        again = sorted({*earlier.again, *self.again})
+        tried = earlier.tried + self.mutants
+        return replace(earlier, survivors=[*kept, *self.survivors], again=again, tried=tried)
 
     def as_json(self) -> dict[str, object]:
         return {
@@ -77,6 +89,8 @@ class Result:
             "sha256": self.sha256,
             "mutants": self.mutants,
             "noticed": self.noticed,
+            "again": self.again,
+            "tried": self.tried,
             "survivors": [asdict(survivor) for survivor in self.survivors],
         }
 
@@ -84,7 +98,7 @@ class Result:
 def merged(path: Path, files: Iterable[str], news: list[Result]) -> list[Result]:
     """What is known of these files: the news, and for the others what was written before."""
     known = {data["file"]: Result.from_json(data) for data in json.loads(path.read_text())} if path.exists() else {}
-    known |= {result.file: result for result in news}
+    known |= {result.file: result.after(known.get(result.file)) for result in news}
     return [known[file] for file in files if file in known]
 
 
@@ -94,12 +108,18 @@ def read_explanations(path: Path) -> dict[str, str]:
     return explained
 
 
-def text(results: list[Result], explained: dict[str, str]) -> str:
-    """The page."""
+def text(results: list[Result], explained: dict[str, str], changed: set[str]) -> str:
+    """The page. `changed` are the modules that are no longer as they were when all of them was tried."""
     mutants, noticed = (sum(counts) for counts in zip(*((r.mutants, r.noticed) for r in results), strict=True))
     lines = [HEAD, "| module | mutants | noticed | survived |", "|---|---|---|---|"]
     lines += [f"| `{r.file}` | {r.mutants} | {r.noticed} | {len(r.survivors)} |" for r in results]
-    lines += [f"| **all** | **{mutants}** | **{noticed}** | **{mutants - noticed}** |", "", "## The survivors", ""]
+    lines += [f"| **all** | **{mutants}** | **{noticed}** | **{mutants - noticed}** |", ""]
+    for result in results:
+        if result.file in changed:
+            names = ", ".join(f"`{name}`" for name in result.again)
+            again = f"only {names} were tried again ({result.tried} mutants)" if names else "nothing was tried again"
+            lines += [f"`{result.file}` has changed since the trial in this table; of it {again}.", ""]
+    lines += ["## The survivors", ""]
     for result in results:
         lines += [f"### `{result.file}`", ""] if result.survivors else []
         for survivor in result.survivors:
