@@ -124,6 +124,6 @@ FAULTS = (
     Fault("C14", "a mistake in the driver", "reading raises what no driver should", "the camera thread posts its death",
           STOP, 3 * PERIOD_MS, "blind: camera", bent(raises(RuntimeError("a mistake in the driver")), mends=False)),
     Fault("C15", "the stream ends", "the end of the recording", "the source says so",
-          END, 3 * PERIOD_MS, '"kind": "', bent(raises(EndOfVideo("over")), mends=False)),
+          END, 3 * PERIOD_MS, '"kind":"decision"', bent(raises(EndOfVideo("over")), mends=False)),
 )
 # fmt: on
