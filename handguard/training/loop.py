@@ -30,7 +30,7 @@ from handguard.detection.losses import Loss, aligned_loss, multibox_loss
 from handguard.detection.scores import ScoreKind
 from handguard.detection.ssd import Raw, Ssd
 from handguard.errors import HandguardError, mismatch
-from handguard.training.batches import Batch, Plan, arriving
+from handguard.training.batches import Batch, Plan, ShareDone, arriving
 from handguard.training.checkpoints import CHECKPOINT, Checkpoint, resume, save
 from handguard.training.crew import Crew
 from handguard.training.meter import METRICS, Meter, Progress, write_row
@@ -89,9 +89,7 @@ def train(
     priors = _PriorsBySide(recipe, crew.device)
     meter = _meter(recipe, saved)
     called = crew.wrapped(model.train())
-
-    def share_done(at: int) -> float:
-        return _share_done(at, plan.steps, meter.trained_s, recipe)
+    share_done = _clock(plan, recipe, meter)
 
     for batch in arriving(plan, step, recipe.workers, share_done):
         meter.data_arrived()
@@ -151,6 +149,11 @@ def _require_finite(what: str, value: float, step: int) -> None:
             f"{mismatch(f'training: {what} at step {step}', 'a finite number', value)}; "
             "the newest checkpoint is kept. A lower learning rate may help"
         )
+
+
+def _clock(plan: Plan, recipe: Recipe, meter: Meter) -> ShareDone:
+    """How far the run will be when a step is asked for."""
+    return lambda step: _share_done(step, plan.steps, meter.trained_s, recipe)
 
 
 def _share_done(step: int, steps: int, trained_s: float, recipe: Recipe) -> float:
