@@ -86,8 +86,7 @@ def train(
     model, average, optimizer = _prepared(init or recipe.network(), recipe, crew.device)
     saved = resume(out / CHECKPOINT, model, average, optimizer)
     step = saved.step if saved else 0
-    priors = _PriorsBySide(recipe, crew.device)
-    meter = _meter(recipe, saved)
+    priors, meter = _PriorsBySide(recipe, crew.device), _meter(recipe, saved)
     called = crew.wrapped(model.train())
     share_done = _clock(plan, recipe, meter)
 
