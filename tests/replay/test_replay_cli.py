@@ -66,7 +66,7 @@ def test_what_if_of_a_live_run_needs_no_video_but_no_other_network_either(live_r
 
 def test_a_stricter_threshold_shows_the_trips_it_would_have_lost(live_run, capsys, tmp_path) -> None:
     own = json.loads((live_run / "evidence" / "segment-000001.jsonl").read_text().splitlines()[0])["record"]["settings"]
-    own["detector"]["min_score"] = 0.999
+    own["detector"]["min_score"] = 0.9
     (tmp_path / "strict.yaml").write_text(yaml.safe_dump(own))
     arguments = ("--out", tmp_path / "out", "--against", tmp_path / "strict.yaml", "--report")
     code, said = run(capsys, "replay", live_run, *arguments)
