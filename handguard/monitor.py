@@ -126,8 +126,8 @@ class Monitor:
         return Senses(
             taken_ns=self._clock.now_ns(),
             frame=frame,
-            reset_down=button and button.down,
-            reset_since_ns=button and button.since_ns,
+            reset_down=None if button is None else button.down,
+            reset_since_ns=None if button is None else button.since_ns,
             contactor_open=report.contactor_open,
             impairments=frozenset(camera | (report.faults & RECOVERABLE)),
             faults=(report.faults - RECOVERABLE) | (parts.checkup.faults if parts.checkup else frozenset()),

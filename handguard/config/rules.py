@@ -25,8 +25,9 @@ def refused_by_profile(settings: Settings) -> Iterator[Problem]:
         return
     may_not: dict[Key, tuple[str, bool]] = {
         ("reset", "input"): (
-            "keyboard, gpio, board or none in the strict profile", settings.reset.input == "simulated"
-        ),  # fmt: skip
+            "keyboard, gpio, board or none in the strict profile",
+            settings.reset.input == "simulated",
+        ),
         ("interlock", "restart"): ("manual in the strict profile", settings.interlock.restart != "manual"),
         ("relay", "driver"): ("a relay in the strict profile", settings.relay.driver == "none"),
     }

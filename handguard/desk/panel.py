@@ -12,7 +12,7 @@ import sys
 import time
 from collections.abc import Callable
 
-from rich.console import Console, Group
+from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.panel import Panel
 from rich.table import Table
@@ -45,8 +45,8 @@ def render(snapshot: Snapshot) -> Panel:
     banner = Text(f" {state.replace('_', ' ')} ", style=f"bold white on {color}")
     banner.append(f"  {MEANING.get(state, '')}", style=color)
     banner.append(f"   {snapshot['cause']}", style="dim")
-    rows = [_numbers(snapshot), Text(), _hands(snapshot), Text(), _events(snapshot), *_cautions(snapshot)]
-    body = Group(banner, Text(), *rows)
+    rows: list[RenderableType] = [_numbers(snapshot), Text(), _hands(snapshot), Text(), _events(snapshot)]
+    body = Group(banner, Text(), *rows, *_cautions(snapshot))
     return Panel(body, title="handguard", subtitle=f"{snapshot['seconds']} s", border_style=color)
 
 
