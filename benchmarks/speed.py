@@ -82,23 +82,25 @@ def steadiness(source: str | None, frames: int) -> dict[str, Any]:
 
 def section(result: dict[str, Any], peers: dict[str, Any] | None) -> str:
     """The README's section, in Markdown."""
-    guarding, place = result["guarding"], result["machine"]
+    guarding, place, unit_ms = result["guarding"], result["machine"], result["bare"]["bare_ms"]["p50"]
     lines = [
         f"{place['cores']} cores of a shared {place['processor']} (about {place['busy'][0]:.0f} other programs wanted"
         f" a core), {guarding['picture']}, `{guarding['detector']}`; recorder, a viewer and a CPU hog beside it."
         " `make bench FOOTAGE=folder` makes this section from"
         " [benchmarks/results/bench.json](benchmarks/results/bench.json); what it means is told in"
-        " [docs/performance.md](docs/performance.md) and [docs/latency-budget.md](docs/latency-budget.md).",
+        " [docs/performance.md](docs/performance.md) and [docs/latency-budget.md](docs/latency-budget.md)."
+        " Milliseconds of a shared machine say little of yours; so all times are in units of the bare compiled"
+        " network's own median in the same run.",
         "",
-        "| ms | p50 | p99 | p99.9 | max |",
+        "| × the bare network | p50 | p99 | p99.9 | max |",
         "|---|---|---|---|---|",
-        _row("frame in memory → permit sent", guarding["ms"]["frame to permit"]),
-        _row("of that, all but the network", guarding["ms"]["outside the network"]),
-        _row("frame in memory → OFF bytes at the board", guarding["frame_to_board_ms"]),
-        _row("frame in memory → permit sent, at ordinary priority", result["ordinary"]["ms"]["frame to permit"]),
-        _row("frame in memory → permit sent, nothing beside it", result["alone"]["ms"]["frame to permit"]),
+        _row("frame in memory → permit sent", guarding["ms"]["frame to permit"], unit_ms),
+        _row("of that, all but the network", guarding["ms"]["outside the network"], unit_ms),
+        _row("frame in memory → OFF bytes at the board", guarding["frame_to_board_ms"], unit_ms),
+        _row("frame in memory → permit, ordinary priority", result["ordinary"]["ms"]["frame to permit"], unit_ms),
+        _row("frame in memory → permit, nothing beside it", result["alone"]["ms"]["frame to permit"], unit_ms),
         *(
-            _row(f"the slowest of {count} cameras", _slowest(streams)["ms"]["frame to permit"])
+            _row(f"the slowest of {count} cameras", _slowest(streams)["ms"]["frame to permit"], unit_ms)
             for count, streams in result["cameras"].items()
         ),
         "",
@@ -113,25 +115,23 @@ def _slowest(streams: list[dict[str, Any]]) -> dict[str, Any]:
     return max(streams, key=lambda stream: stream["ms"]["frame to permit"]["p99"])
 
 
-def _row(name: str, numbers: dict[str, Any]) -> str:
-    cells = ["–" if numbers[key] is None else f"{numbers[key]:.1f}" for key in ("p50", "p99", "p999", "max")]
+def _row(name: str, numbers: dict[str, Any], unit_ms: float) -> str:
+    cells = ["–" if numbers[key] is None else f"{numbers[key] / unit_ms:.2f}" for key in ("p50", "p99", "p999", "max")]
     return f"| {name} ({numbers['count']}) | {' | '.join(cells)} |"
 
 
 def _sentences(result: dict[str, Any]) -> list[str]:
-    bare, start, steady = result["bare"], result["start"], result["steadiness"]
+    bare, steady = result["bare"], result["steadiness"]
     memory = result["guarding"]["resident_mb"]
     lines = [
         f"- Whole detector call against the bare compiled network, in turns: {bare['ratio_of_medians']:.2f} ×.",
-        f"- From nothing to the first judged frame: {start['as_on_a_machine_s']:.1f} s with a warm model cache.",
         f"- Memory of the monitor: {memory[0]:.0f} MB at first, {memory[-1]:.0f} MB at last.",
     ]
     if "left_out" not in steady:
         calm, trouble = (steady[name]["frame to permit"] for name in ("calm_ms", "troubled_ms"))
         lines.append(
             "- With a stopped viewer and a frozen disk, in turns with calm: p50"
-            f" {trouble['p50']:.1f} against {calm['p50']:.1f} ms,"
-            f" p99 {trouble['p99']:.1f} against {calm['p99']:.1f} ms."
+            f" {trouble['p50'] / calm['p50']:.2f} ×, p99 {trouble['p99'] / calm['p99']:.2f} × that of calm."
         )
     return lines
 
@@ -140,10 +140,8 @@ def _peers(peers: dict[str, Any] | None) -> list[str]:
     if peers is None:
         return ["Peers were not measured."]
     lines = [f"Beside its peers, {peers['pictures']}, {peers['priority']}, in turns:", ""]
-    lines += ["| program | p50 ms | smallest ms | × ours |", "|---|---|---|---|"]
-    for one in peers["programs"]:
-        ms = one["ms"]
-        lines.append(f"| {one['is']} | {ms['p50']:.1f} | {ms['min']:.1f} | {one['times_ours']:.1f} |")
+    lines += ["| program | × ours (median) |", "|---|---|"]
+    lines += [f"| {one['is']} | {one['times_ours']:.1f} |" for one in peers["programs"]]
     return lines
 
 
