@@ -1,9 +1,9 @@
 """Real recordings through the shipped network: `python benchmarks/footage.py FOOTAGE`.
 
-Replays every recording of the folder with benchmarks/site.yaml, runs one live-paced
-with the simulated board, writes benchmarks/results/footage.json and the table of the
-README from it. A recording NAME.mp4 with a NAME.json beside it is held against
-the approaches in it; the others show no hand near anything, and must not trip.
+Replays every recording of the folder with benchmarks/site.yaml, and writes
+benchmarks/results/footage.json and the table of the README from it. A recording
+NAME.mp4 with a NAME.json beside it is held against the approaches in it; the others
+show no hand near anything, and must not trip.
 """
 
 from __future__ import annotations
@@ -12,28 +12,21 @@ import json
 import re
 import sys
 import tempfile
-import time
 from pathlib import Path
 from typing import Any
 
 import machine
 
-from handguard.assembly import detector_of, rules_of
-from handguard.capture.video_file import VideoFile
-from handguard.config import load, with_source
+from handguard.config import load
 from handguard.detection.card import DEFAULT, locate, read_card
 from handguard.evidence.decisions import read_decisions
-from handguard.evidence.summary import percentiles
 from handguard.replay.approaches import judge_approaches, read_approaches
 from handguard.replay.replay import replay_video
-from handguard.watch import Options, watch
 
 HERE = Path(__file__).parent
 SITE = HERE / "site.yaml"
 RESULTS = HERE / "results" / "footage.json"
 README = HERE.parent / "README.md"
-LIVE = "bottle-picking.mp4"
-LIVE_S = 40.0
 
 
 def replayed(video: Path, scratch: Path) -> dict[str, Any]:
@@ -46,7 +39,6 @@ def replayed(video: Path, scratch: Path) -> dict[str, Any]:
         "frames": done.summary["frames"],
         "trips": len(done.summary["trips"]),
         "frames_with_hands": sum(bool(line.hands) for line in lines),
-        "times_real_time": round(done.times_real_time, 1),
     }
     if truth.exists():
         report = judge_approaches(read_approaches(truth), lines)
@@ -66,46 +58,17 @@ def replayed(video: Path, scratch: Path) -> dict[str, Any]:
     return row
 
 
-def live(video: Path, scratch: Path) -> dict[str, Any]:
-    """One recording at its own pace, with keeper and simulated board, and the bare network a moment later."""
-    settings = with_source(load(SITE), str(video))
-    summary = watch(settings, Options(scratch / "live", LIVE_S, panel=False), print)
-    names = ("frames", "judged", "dropped", "judged_ms", "response_ms", "board_response_ms")
-    row = {"video": video.name, "trips": len(summary["trips"]), **{name: summary[name] for name in names}}
-    return {**row, "bare_network_ms": percentiles(bare_network_ms(video))}
-
-
-def bare_network_ms(video: Path, times: int = 300) -> list[float]:
-    """The compiled network alone, as the live run used it: what the rest is held against."""
-    settings = with_source(load(SITE), str(video))
-    picture = VideoFile(video).format
-    engine = detector_of(settings, rules_of(settings, picture).zones.zones, picture).engine
-    taken = []
-    for _ in range(times):
-        began_ns = time.perf_counter_ns()
-        engine.infer()
-        taken.append((time.perf_counter_ns() - began_ns) / 1e6)
-    return taken
-
-
 def table(results: dict[str, Any]) -> str:
     """The README's section."""
     model, place = results["model"], results["machine"]
-    live = results["live"]
-    bare, judged, board = live["bare_network_ms"]["p50"], live["judged_ms"]["p50"], live["board_response_ms"]
     metrics = read_card(locate(model)).metrics
     lines = [
         f"Shipped network `{model}` on {place['cores']} cores of a shared {place['processor']}; `make numbers`",
         "makes this section from [benchmarks/results/footage.json](benchmarks/results/footage.json).",
         "",
-        "| recording | frames | with hands found | approaches warned / tripped / all"
-        " | trips where nobody reaches | replay |",
-        "|---|---|---|---|---|---|",
+        "| recording | frames | with hands found | approaches warned / tripped / all | trips where nobody reaches |",
+        "|---|---|---|---|---|",
         *(_row(name, row, name in results["no_hands"]) for name, row in results["replay"].items()),
-        "",
-        "Live at 30 frames/s with keeper, recorder and simulated board, in units of the compiled network's own",
-        f"time in the same run: capture → decision {judged / bare:.2f} (median), capture → OFF bytes at the board",
-        f"{board['p50'] / bare:.2f} (median of {board['count']} trips) and {board['max'] / bare:.2f} (the slowest).",
         "",
         *_on_pictures(model, metrics),
     ]
@@ -117,7 +80,7 @@ def _row(name: str, row: dict[str, Any], is_empty: bool) -> str:
     if "approaches" in row:
         reached = f"{row['warned']} / {row['tripped']} / {row['approaches']}"
         nuisance = str(row["nuisance_frames"])
-    cells = (name, row["frames"], row["frames_with_hands"], reached, nuisance, f"{row['times_real_time']} ×")
+    cells = (name, row["frames"], row["frames_with_hands"], reached, nuisance)
     return "| " + " | ".join(str(cell) for cell in cells) + " |"
 
 
@@ -146,7 +109,6 @@ def main(footage: Path) -> None:
             "machine": machine.described(),
             "model": DEFAULT,
             "no_hands": ["cars-no-hands.mp4", "passers-by-far.mp4"],
-            "live": live(footage / LIVE, scratch),
             "replay": {video.name: replayed(video, scratch) for video in videos},
         }
     RESULTS.parent.mkdir(exist_ok=True)

@@ -137,7 +137,8 @@ def _progress_made(saved: checkpoints.Checkpoint, recipe: dict[str, Any], pictur
 def _how_far(saved: checkpoints.Checkpoint, recipe: dict[str, Any], pictures: int) -> str:
     """How far training got, in one or two sentences."""
     made = _progress_made(saved, recipe, pictures)
-    planned = recipe.get("steps")
+    budget_s = recipe.get("time_budget_s")  # then the time is the plan, and `steps` only a bound
+    planned = None if budget_s else recipe.get("steps")
     told = f"Trained for {saved.step:,} steps" + (f" of the {planned:,} planned" if planned else "")
     if made["pictures_seen"]:
         told += f": {made['pictures_seen']:,} pictures seen, {made['passes']} times each"
@@ -145,7 +146,7 @@ def _how_far(saved: checkpoints.Checkpoint, recipe: dict[str, Any], pictures: in
         told += f", {made['trained_hours']} hours on {recipe.get('device', 'an unknown device')}"
     start = recipe.get("start", "scratch (no weights from elsewhere)")
     told += f", from {start}."
-    if planned and saved.step < planned:
+    if (planned and saved.step < planned) or (budget_s and (saved.trained_s or 0.0) < budget_s):
         told += (
             " Training was still going on: the learning rate had not come down, so these are early weights."
         )

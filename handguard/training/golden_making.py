@@ -37,7 +37,7 @@ SEED, SCENE_PX, RATE = 0, (640, 360), 30
 CROPS = ((65, 245, 90), (155, 250, 62))  # frame, left and top: a bare hand, and a gloved one beside it
 CROP_PX = (160, 192)
 LOWEST_SCORE = 0.3  # below it a hand is no landmark
-LEAST_CHANGE, MOST_OVERLAP, MARGIN = 0.03, 0.97, 3.0
+LEAST_CHANGE, MOST_OVERLAP, MARGIN = 0.05, 0.9, 3.0  # floors: another CPU may round otherwise than the one here
 WIDEST = 4.0  # aspect ratio of a region
 COMPILED_AT = (
     (16, 9),
