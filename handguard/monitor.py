@@ -24,10 +24,9 @@ from handguard.desk.feed import FeedWriter
 from handguard.desk.snapshot import Chronicle
 from handguard.errors import DeviceError
 from handguard.evidence.summary import Summary
-from handguard.pipeline import Memory, Rules, Senses, advance, permit_of
+from handguard.pipeline import Rules, Senses, advance, beginning, permit_of
 from handguard.ports import Detector, EventSink, PermitLine, ResetInput
 from handguard.relay.operator import SimulatedOperator
-from handguard.safety.interlock import begun
 from handguard.types import Button, Decision, Frame, KeeperReport, Output, Permit
 
 CAMERA_FAULT = "camera"
@@ -71,7 +70,7 @@ class Monitor:
     def __init__(self, parts: Parts, summary: Summary, settled: Callable[[], None] = lambda: None) -> None:
         self._parts, self._summary, self._settled = parts, summary, settled
         self._clock = MonotonicClock()
-        self._memory = Memory(interlock=begun(parts.lockout))
+        self._memory = beginning(parts.lockout)
         self._chronicle = Chronicle(cautions=parts.cautions)
         self._permit_seq = 0
         self._stopping = threading.Event()

@@ -77,6 +77,11 @@ class Memory:
     zones: tuple[ZoneStatus, ...] = ()
 
 
+def beginning(lockout: str | None) -> Memory:
+    """What a run begins with; `lockout` is the cause of the one that an earlier run left behind, if it did."""
+    return Memory(interlock=interlock.begun(lockout))
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class _Sight:
     """What the newest picture says, and what went wrong while looking."""

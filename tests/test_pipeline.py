@@ -11,7 +11,17 @@ from typing import Any
 import numpy as np
 import pytest
 
-from handguard.pipeline import REPEATED, UNRELATED, WRONG_SIZE, Memory, Rules, Senses, advance, permit_of
+from handguard.pipeline import (
+    REPEATED,
+    UNRELATED,
+    WRONG_SIZE,
+    Memory,
+    Rules,
+    Senses,
+    advance,
+    beginning,
+    permit_of,
+)
 from handguard.safety import camera_trust, interlock
 from handguard.safety.zones import ZoneField
 from handguard.types import (
@@ -533,3 +543,10 @@ def test_before_the_first_frame_a_permit_names_none_and_is_off():
     line = Line()
     permit = permit_of(line.memory, line.idle(), 0)
     assert (permit.frame_seq, permit.captured_ns, permit.output) == (-1, 0, Output.OFF)
+
+
+def test_a_run_begins_with_nothing_proven_or_in_the_lockout_that_an_earlier_one_left() -> None:
+    fresh, locked = beginning(None), beginning("edm: contact closed")
+    assert fresh.interlock == interlock.Memory()
+    assert locked.interlock == interlock.Memory(state=State.LOCKOUT, cause="edm: contact closed")
+    assert all((one.seen, one.zones, one.distrust) == (None, (), frozenset()) for one in (fresh, locked))

@@ -14,13 +14,12 @@ from collections.abc import Generator
 from contextlib import closing
 from dataclasses import dataclass
 
-from handguard.pipeline import Memory, Rules, Senses, advance, permit_of
+from handguard.pipeline import Rules, Senses, advance, beginning, permit_of
 from handguard.ports import Clock, Detector, FrameSource
 from handguard.relay.operator import SimulatedOperator
 from handguard.replay.ahead import frames_ahead
 from handguard.replay.clock import RecordingClock
 from handguard.replay.contactor import ObedientContactor
-from handguard.safety.interlock import begun
 from handguard.types import Decision, Frame, Permit
 
 
@@ -52,7 +51,7 @@ class Course:
     def __init__(self, detector: Detector, clock: Clock, rules: Rules, lockout: str | None = None) -> None:
         """`lockout` is what a run began with, where it began locked out."""
         self._detector, self._clock, self._rules = detector, clock, rules
-        self.memory = Memory(interlock=begun(lockout))
+        self.memory = beginning(lockout)
 
     def step(self, senses: Senses) -> Decision:
         """Judge the next tick."""

@@ -77,7 +77,8 @@ def test_a_region_finds_hands_in_pixels_of_the_whole_picture(model: Path):
 
 def test_a_network_gone_mad_raises_instead_of_finding_nothing(model: Path):
     detector = load_detector(Choice(str(model), "torch-cpu"), WHOLE)
-    detector.engine.infer = lambda: (np.full((10, 2), np.nan, np.float32), np.zeros((10, 4), np.float32))
+    scores, offsets = detector.engine.infer()
+    detector.engine.infer = lambda: (np.full_like(scores, np.nan), offsets)
     with pytest.raises(ValueError, match="not finite"):
         detector.detect(picture())
 

@@ -238,9 +238,11 @@ def fails_soon(act, limit_s: float = 2.0) -> bool:
 def test_a_board_that_comes_back_is_off_and_can_be_opened(case, make_board, opened):
     board = make_board(case.kind)
     settings = case.settings(board)
-    running(board, opened(settings))
+    before = opened(settings)
+    running(board, before)
     board.unplug()
     assert board.wait_until(lambda b: not b.closed())
+    before.close()
     with pytest.raises(DeviceMissing, match=r"relay.port: .*: expected"):
         open_board(settings)
     board.replug()
