@@ -103,7 +103,8 @@ def start(tmp_path: Path, calm_video: Path) -> Iterator[Starter]:
         evidence = {"dir": str(tmp_path / "runs")}
         config.write_text(yaml.safe_dump({**CALM, "camera": camera, "evidence": evidence, **changes}))
         out = tmp_path / f"out{len(runs)}"
-        command = [sys.executable, str(ROOT / "run_monitor.py"), "--config", str(config), "--out", str(out)]
+        command = [sys.executable, str(ROOT / "run_monitor.py"), "--no-realtime"]  # tests share the cores
+        command += ["--config", str(config), "--out", str(out)]
         pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
         runs.append(Run(subprocess.Popen([*command, *arguments], cwd=tmp_path, **pipes), out))
         return runs[-1]

@@ -128,7 +128,8 @@ def test_cautions_are_said_loudly(start):
 
 @pytest.mark.slow
 def test_the_demo_runs_and_tells_what_happened(tmp_path: Path):
-    command = [sys.executable, str(ROOT / "run_monitor.py"), "--config", str(ROOT / "configs/demo.yaml")]
+    command = [sys.executable, str(ROOT / "run_monitor.py"), "--no-realtime"]
+    command += ["--config", str(ROOT / "configs/demo.yaml")]
     done = subprocess.run(
         [*command, "--duration", "8", "--out", str(tmp_path / "demo")],
         capture_output=True, text=True, cwd=tmp_path, timeout=120,

@@ -167,7 +167,7 @@ def live_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("live")
     quiet = {"dir": str(folder / "runs"), "clips": {"enabled": False}}
     (folder / "site.yaml").write_text(yaml.safe_dump({**SCENE, "evidence": quiet}))
-    command = [sys.executable, str(ROOT / "run_monitor.py"), "--config", str(folder / "site.yaml")]
+    command = [sys.executable, str(ROOT / "run_monitor.py"), "--config", str(folder / "site.yaml"), "--no-realtime"]
     command += ["--duration", "15", "--out", str(folder / "out")]
     done = subprocess.run(command, capture_output=True, text=True, cwd=folder, timeout=180)
     assert done.returncode == 0, done.stderr
