@@ -237,7 +237,7 @@ def _about(live: LiveRun, footage: Footage) -> dict[str, Any]:
     report = live.parts.relay.report()
     return {
         "detector": live.parts.detector.description,
-        "footage": footage.name,
+        "footage": Path(footage.name).name,
         "picture": f"{footage.format.width_px}x{footage.format.height_px} at {footage.format.fps:g}/s",
         "dropped": live.mailbox.dropped,
         "states": list(live.summary.to_json()["states_visited"]),
