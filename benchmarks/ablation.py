@@ -20,10 +20,10 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import machine
 import torch
 from torch import Tensor
 
+from handguard.bench import machine
 from handguard.detection import priors
 from handguard.detection.architectures import OCTAVE_SIDES, build
 from handguard.detection.backbones.palmnet import SIZES, STRIDES_PX, PalmNet, Pyramid

@@ -10,12 +10,12 @@ from __future__ import annotations
 
 import argparse
 import json
-import re
 import sys
 from pathlib import Path
 
-import machine
+from marked import rewrite
 
+from handguard.bench import machine
 from handguard.config import load
 from handguard.desk.closing import progress_bar
 from handguard.detection.card import DEFAULT, locate, read_card
@@ -130,8 +130,7 @@ def main() -> int:
         write_audit_pages(result, options.out, progress)
     RESULTS.write_text(json.dumps(results(result), indent=1) + "\n")
     DRAWING.write_text(drawing(result) + "\n")
-    section = re.compile(r"(<!-- audit:begin -->\n).*(<!-- audit:end -->)", re.DOTALL)
-    PAGE.write_text(section.sub(lambda found: f"{found[1]}{table(result)}\n{found[2]}", PAGE.read_text()))
+    rewrite(PAGE, "audit", table(result))
     sys.stdout.write(f"{table(result)}\n\npages: {options.out / 'index.html'}\n")
     return int(result.fails)
 

@@ -17,7 +17,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import machine
+from handguard.bench import machine
 
 RESULTS = Path(__file__).parent / "results" / "fine_tuning.json"
 SITE = "factory_gloves"

@@ -9,14 +9,14 @@ show no hand near anything, and must not trip.
 from __future__ import annotations
 
 import json
-import re
 import sys
 import tempfile
 from pathlib import Path
 from typing import Any
 
-import machine
+from marked import rewrite
 
+from handguard.bench import machine
 from handguard.config import load
 from handguard.detection.card import DEFAULT, locate, read_card
 from handguard.evidence.decisions import read_decisions
@@ -113,9 +113,7 @@ def main(footage: Path) -> None:
         }
     RESULTS.parent.mkdir(exist_ok=True)
     RESULTS.write_text(json.dumps(results, indent=1) + "\n")
-    section = re.compile(r"(<!-- numbers:begin -->\n).*(<!-- numbers:end -->)", re.DOTALL)
-    text = section.sub(lambda found: f"{found[1]}{table(results)}\n{found[2]}", README.read_text())
-    README.write_text(text)
+    rewrite(README, "numbers", table(results))
 
 
 if __name__ == "__main__":

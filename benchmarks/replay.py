@@ -28,9 +28,9 @@ from typing import Any
 
 import av
 import cv2
-import machine
 
 from handguard.assembly import detector_of, rules_of
+from handguard.bench import machine
 from handguard.capture.video_file import VideoFile
 from handguard.config import Settings, load
 from handguard.detection.detector import HandDetector

@@ -18,11 +18,12 @@ from __future__ import annotations
 
 import argparse
 import json
-import re
 import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+
+from marked import rewrite
 
 from handguard.bench import machine
 from handguard.bench.bench import Request, bench
@@ -162,9 +163,7 @@ def main() -> int:
     draw_histogram([result["guarding"]], PICTURE)
     RESULTS.write_text(json.dumps(kept(result), indent=1) + "\n")
     peers = json.loads(PEERS.read_text()) if PEERS.exists() else None
-    block = re.compile(r"(<!-- speed:begin -->\n).*(<!-- speed:end -->)", re.DOTALL)
-    text = block.sub(lambda found: f"{found[1]}{section(result, peers)}\n{found[2]}", README.read_text())
-    README.write_text(text)
+    rewrite(README, "speed", section(result, peers))
     return 0
 
 

@@ -26,12 +26,12 @@ from pathlib import Path
 from typing import Any
 
 import cv2
-import machine
 import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
 
+from handguard.bench import machine
 from handguard.detection.architectures import build
 from handguard.detection.losses import Truth, aligned_loss
 from handguard.detection.ssd import Ssd

@@ -210,15 +210,15 @@ def _asked(
 def _query(
     kind: list[str] | None, since: str, until: str, zone: str, cause: str, newest: int, place: tzinfo | None
 ) -> Query:
+    from handguard.evidence.moments import utc_text
     from handguard.evidence.questions import Query
-    from handguard.evidence.shift import utc_text
 
     begin_utc, end_utc = (utc_text(_moment(text, place)) if text else "" for text in (since, until))
     return Query(tuple(kind or ()), begin_utc, end_utc, zone, cause, newest)
 
 
 def _line(event: FoundEvent, place: tzinfo | None) -> str:
-    from handguard.evidence.shift import moment_of
+    from handguard.evidence.moments import moment_of
 
     when = moment_of(event.wall_time_utc).astimezone(place).strftime("%Y-%m-%d %H:%M:%S.%f")[:-3]
     marks = " ".join(word for word in (event.verdict, "held" if event.held else "") if word)
@@ -228,9 +228,9 @@ def _line(event: FoundEvent, place: tzinfo | None) -> str:
 
 
 def _note(name: str, action: str, who: str, why: str, runs: Path, key: Path | None) -> None:
+    from handguard.evidence.moments import utc_text
     from handguard.evidence.notes import Note, NoteAction, add_note
     from handguard.evidence.questions import find_named
-    from handguard.evidence.shift import utc_text
     from handguard.evidence.signing import SigningKey
 
     found = find_named(runs, name)

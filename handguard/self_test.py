@@ -29,6 +29,7 @@ from handguard.errors import HandguardError, ModelError, SelfTestFailed
 from handguard.evidence import standing
 from handguard.evidence.ledger import Stamp, stamp_now
 from handguard.evidence.lockout import lockout_file
+from handguard.evidence.moments import moment_of
 from handguard.evidence.schema import OperatorAction
 from handguard.evidence.signing import KEY_NAME, SigningKey
 from handguard.evidence.writer import EvidenceWriter
@@ -152,7 +153,8 @@ def room(settings: Settings, out: Path) -> Finding:
 
 def clock(began: Stamp, now: Stamp, newest: str | None) -> Finding:
     """Two stamps of this start, and the newest time in any earlier book."""
-    apart_s = abs((_wall(now) - _wall(began)).total_seconds() - (now.monotonic_ns - began.monotonic_ns) / 1e9)
+    took = moment_of(now.wall_time_utc) - moment_of(began.wall_time_utc)
+    apart_s = abs(took.total_seconds() - (now.monotonic_ns - began.monotonic_ns) / 1e9)
     if now.monotonic_ns < began.monotonic_ns or apart_s > APART_S:
         return failed("clock", f"the wall clock moved by {apart_s:.1f} s while handguard was starting")
     if now.wall_time_utc < BUILT:
@@ -260,7 +262,3 @@ def _change(settings: Settings, word: standing.Standing) -> str | None:
     if fingerprint(settings) != word.config_sha256:
         return "the configuration has changed"
     return None if model_sha256(settings) == word.card_sha256 else "the model or its card has changed"
-
-
-def _wall(stamp: Stamp) -> datetime:
-    return datetime.strptime(stamp.wall_time_utc, "%Y-%m-%dT%H:%M:%S.%fZ").replace(tzinfo=timezone.utc)

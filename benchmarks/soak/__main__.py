@@ -21,7 +21,6 @@ from typing import Any
 
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-from benchmarks.machine import described
 from benchmarks.soak import account, memory
 from benchmarks.soak.faults import Trouble
 from benchmarks.soak.observer import Observer
@@ -37,6 +36,7 @@ from benchmarks.soak.site import (
     memory_kib,
     mounted,
 )
+from handguard.bench.machine import described
 
 LAG_NS = 500_000_000  # events of so long ago have surely reached their logs
 LOOK_S, MEMORY_EVERY_S = 0.05, 10.0

@@ -25,7 +25,7 @@ class Person:
 
     def __init__(self, observer: Observer, boards: Boards, service: Service, note: Note) -> None:
         self._observer, self._boards, self._service, self._note = observer, boards, service, note
-        self._free_since_s = self._pressed_s = self._ran_s = time.monotonic()
+        self._free_since_s = self._pressed_s = time.monotonic()
         self._strike_due_s: float | None = None
         self._tries = 0
         self.services = 0

@@ -18,7 +18,7 @@ import importlib.util
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from handguard.detection import card as cards
 from handguard.detection.detector import HandDetector, Region, fitted_input
@@ -120,7 +120,7 @@ def _as_int8(choice: Choice) -> Choice:
     if choice.precision not in (None, INT8):
         return choice
     files = cards.locate(choice.model)
-    if cards.read_card(files).recipe.get("exported", {}).get("format") == INT8:
+    if files.weights.suffix != cards.WEIGHTS and _exported(files).get("format") == INT8:
         return replace(choice, precision=None)
     twin = _twin(files)
     if twin is not None and (choice.precision == INT8 or _int8_is_fast()):
@@ -144,8 +144,13 @@ def _twin(files: cards.ModelFiles) -> cards.ModelFiles | None:
     if not path.is_file():
         return None
     twin = cards.locate(str(path))
-    origin = cards.read_card(twin).recipe.get("exported", {}).get("from_sha256")
+    origin = _exported(twin).get("from_sha256")
     return twin if origin == cards.read_card(files).weights_sha256 else None
+
+
+def _exported(files: cards.ModelFiles) -> dict[str, Any]:
+    """How an exported model was made, from its card; empty for one that was trained."""
+    return cards.read_card(files).recipe.get("exported", {})  # type: ignore[no-any-return]
 
 
 def _automatic() -> str:

@@ -24,6 +24,7 @@ from pathlib import Path
 
 from handguard.errors import RecordingError, mismatch
 from handguard.evidence.chain import ROOT, Link, extend
+from handguard.evidence.moments import utc_text
 from handguard.evidence.schema import (
     Genesis,
     Record,
@@ -67,7 +68,7 @@ class Stamp:
 
 def stamp_now() -> Stamp:
     """Read both clocks."""
-    wall = datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    wall = utc_text(datetime.now(timezone.utc))
     return Stamp(time.monotonic_ns(), wall)
 
 

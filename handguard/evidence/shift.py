@@ -12,10 +12,11 @@ import sqlite3
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
-from datetime import datetime, timezone
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from handguard.evidence.moments import moment_of, utc_text
 from handguard.evidence.questions import FoundEvent, Query, damages, find_events
 from handguard.evidence.summary import percentiles
 
@@ -38,16 +39,6 @@ class Period:
     def bounds_utc(self) -> tuple[str, str]:
         """As the book writes times."""
         return utc_text(self.begin), utc_text(self.end)
-
-
-def utc_text(moment: datetime) -> str:
-    """A moment as the book writes it, so that texts compare as times do."""
-    return moment.astimezone(timezone.utc).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
-
-
-def moment_of(text: str) -> datetime:
-    """The moment of a text of the book."""
-    return datetime.strptime(text, "%Y-%m-%dT%H:%M:%S.%fZ").replace(tzinfo=timezone.utc)
 
 
 @dataclass(frozen=True, slots=True)

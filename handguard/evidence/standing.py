@@ -19,6 +19,7 @@ from typing import Any
 
 from handguard.errors import HandguardError, RecordingError, mismatch
 from handguard.evidence.chain import split_line
+from handguard.evidence.moments import moment_of
 from handguard.evidence.reading import read_records
 from handguard.evidence.schema import Kind, OperatorAction, Record
 from handguard.evidence.signing import PublicKey
@@ -98,7 +99,7 @@ def _read(folder: Path, what: str, key: PublicKey) -> Standing:
     if word is None:
         raise RecordingError(mismatch(str(folder), f"the record of a {what}", "none"))
     detail = json.loads(word["detail"])
-    at = datetime.strptime(word["wall_time_utc"], "%Y-%m-%dT%H:%M:%S.%fZ").replace(tzinfo=timezone.utc)
+    at = moment_of(word["wall_time_utc"])
     return Standing(
         folder, records[0]["config_hash"], detail["card_sha256"], at, word["who"], detail["passed"]
     )
