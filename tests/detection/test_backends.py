@@ -12,7 +12,6 @@ import pytest
 import torch
 
 from handguard.detection import loading
-from handguard.detection.architectures import build
 from handguard.detection.backends import cache, onnx_engine, openvino_engine
 from handguard.detection.backends.device_engine import DeviceEngine
 from handguard.detection.card import (
@@ -32,6 +31,7 @@ from handguard.detection.postprocess import Thresholds
 from handguard.detection.weights import load_network, save_model
 from handguard.errors import DeviceError, DeviceReplaced, ModelError
 from handguard.types import Frame
+from tests.networks import loud_network
 
 CARD = Card("tiny", "palmnet-s", ("hand", "gloved_hand"), (128, 128), OperatingPoint(0.05), "", "sigmoid", 32)
 WHOLE = Region(0, 0, 160, 90)
@@ -49,13 +49,8 @@ def own_cache(tmp_path_factory: pytest.TempPathFactory):
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    torch.manual_seed(3)
-    network = build("palmnet-s", input_px=(128, 128)).eval()
-    for predictor in network.class_head.predictors:  # loud enough to find something
-        torch.nn.init.normal_(predictor.weight, std=2.0)
-        torch.nn.init.constant_(predictor.bias, -1.0)
     folder = tmp_path_factory.mktemp("models")
-    save_model(network, CARD, folder)
+    save_model(loud_network((128, 128)), CARD, folder)
     return folder / "tiny"
 
 

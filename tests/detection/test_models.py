@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 import torch
 
-from handguard.detection.architectures import build
 from handguard.detection.backends import openvino_engine
 from handguard.detection.card import Card, OperatingPoint, locate, read_card, write_card
 from handguard.detection.detector import Region
@@ -18,6 +17,7 @@ from handguard.detection.loading import Choice, load_detector
 from handguard.detection.weights import load_network, save_model
 from handguard.errors import ModelError
 from handguard.types import Frame
+from tests.networks import loud_network
 
 CARD = Card("tiny", "palmnet-s", ("hand", "gloved_hand"), (128, 128), OperatingPoint(0.05), "", "sigmoid", 32)
 WHOLE = Region(0, 0, 160, 90)
@@ -25,13 +25,8 @@ WHOLE = Region(0, 0, 160, 90)
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    torch.manual_seed(3)
-    network = build("palmnet-s", input_px=(128, 128)).eval()
-    for predictor in network.class_head.predictors:  # loud enough to find something
-        torch.nn.init.normal_(predictor.weight, std=2.0)
-        torch.nn.init.constant_(predictor.bias, -1.0)
     folder = tmp_path_factory.mktemp("models")
-    save_model(network, CARD, folder)
+    save_model(loud_network((128, 128)), CARD, folder)
     return folder / "tiny"
 
 

@@ -8,7 +8,6 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from handguard.detection.architectures import build
 from handguard.detection.backends.device_engine import DeviceEngine
 from handguard.detection.backends.tensor_path import Letterbox, found_in, survivors, table_of
 from handguard.detection.card import Card, OperatingPoint
@@ -19,6 +18,7 @@ from handguard.detection.preprocess import letterboxed
 from handguard.detection.scores import ScoreKind
 from handguard.errors import DeviceError, ModelError
 from handguard.types import Frame
+from tests.networks import loud_network
 
 CARD = Card("tiny", "palmnet-s", ("hand", "gloved_hand"), (128, 96), OperatingPoint(0.05), "", "sigmoid", 32)
 LIMITS = Thresholds(0.05, one_class_per_hand=True)
@@ -34,12 +34,7 @@ def _one_thread():
 
 
 def network() -> torch.nn.Module:
-    torch.manual_seed(3)
-    made = build("palmnet-s", input_px=(128, 96)).eval().requires_grad_(False)
-    for predictor in made.class_head.predictors:  # loud enough to find something
-        torch.nn.init.normal_(predictor.weight, std=2.0)
-        torch.nn.init.constant_(predictor.bias, -1.0)
-    return made
+    return loud_network((128, 96)).requires_grad_(False)
 
 
 def photograph(width: int, height: int) -> np.ndarray:

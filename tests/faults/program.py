@@ -42,7 +42,8 @@ class Program:
         config = place / "site.yaml"
         config.write_text(yaml.safe_dump(SETTINGS | {"evidence": {**SETTINGS["evidence"], "dir": str(place / "runs")}}))
         self._terminal, theirs = os.openpty()
-        command = [sys.executable, str(ROOT / "run_monitor.py"), "--no-realtime"]  # tests share the cores
+        command = ["env", "--default-signal=HUP", sys.executable, str(ROOT / "run_monitor.py")]  # nohup ignores it
+        command += ["--no-realtime"]  # tests share the cores
         command += ["--config", str(config), "--out", str(self.out)]
         self.process = subprocess.Popen(
             command, stdin=theirs, stdout=self._said, stderr=subprocess.STDOUT, cwd=place, start_new_session=True

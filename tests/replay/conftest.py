@@ -34,6 +34,7 @@ interlock: {free_frames: 3}
 relay: {driver: simulated}
 reset: {input: simulated, after_free_s: 0.2}
 """
+SITE = CONFIG.replace("zones:", "detector: {min_score: 0.9}\nzones:")  # a network that finds little
 
 
 def picture(seq: int, width_px: int = WIDTH_PX, height_px: int = HEIGHT_PX) -> np.ndarray:

@@ -27,17 +27,9 @@ from handguard.replay.job import finished
 from handguard.replay.recordings import find
 from handguard.replay.report.pages import write_audit_pages
 from handguard.replay.workers import ATTEMPTS
+from tests.replay.conftest import SITE
 
 ROOT = Path(__file__).parents[2]
-SITE = """
-version: 1
-camera: {source: simulated}
-detector: {min_score: 0.9}
-zones: {orientation: top-bottom, warning_percent: 80, stop_percent: 40}
-interlock: {free_frames: 3}
-relay: {driver: simulated}
-reset: {input: simulated, after_free_s: 0.2}
-"""
 QUIET = "recordings:\n" + "".join(f"  {name}.mkv: {{truth: nobody, expects: trips == 0}}\n" for name in "ab")
 
 

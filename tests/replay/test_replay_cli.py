@@ -8,16 +8,7 @@ import pytest
 import yaml
 
 from handguard.cli import main
-
-SITE = """
-version: 1
-camera: {source: simulated}
-detector: {min_score: 0.9}
-zones: {orientation: top-bottom, warning_percent: 80, stop_percent: 40}
-interlock: {free_frames: 3}
-relay: {driver: simulated}
-reset: {input: simulated, after_free_s: 0.2}
-"""
+from tests.replay.conftest import SITE
 
 
 def run(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, str]:

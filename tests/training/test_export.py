@@ -12,7 +12,6 @@ import torch
 
 from handguard.cli import main
 from handguard.detection import openvino_graph
-from handguard.detection.architectures import build
 from handguard.detection.backends import cache, openvino_engine
 from handguard.detection.card import Card, OperatingPoint, locate, read_card
 from handguard.detection.detector import Region
@@ -24,6 +23,7 @@ from handguard.training.export_gate import GateLimits, changes, losses, matched_
 from handguard.training.exporting import Export, calibration_set, export
 from handguard.training.measures import Answer
 from handguard.types import Detections, Frame
+from tests.networks import loud_network
 
 CARD = Card("tiny", "palmnet-s", ("hand", "gloved_hand"), (96, 96), OperatingPoint(0.3), "", "sigmoid", 32)
 
@@ -36,17 +36,8 @@ def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def model(tmp_path: Path) -> Path:
-    save_model(_network(3), CARD, tmp_path / "models")
+    save_model(loud_network((96, 96)), CARD, tmp_path / "models")
     return tmp_path / "models" / "tiny"
-
-
-def _network(seed: int):
-    torch.manual_seed(seed)
-    network = build("palmnet-s", input_px=(96, 96)).eval()
-    for predictor in network.class_head.predictors:  # loud enough to find something
-        torch.nn.init.normal_(predictor.weight, std=2.0)
-        torch.nn.init.constant_(predictor.bias, -1.0)
-    return network
 
 
 def quiet(*_: object) -> None:

@@ -8,6 +8,7 @@ into the network, and the input tensor is the canvas itself.
 
 from __future__ import annotations
 
+import functools
 import os
 import warnings
 from collections.abc import Callable
@@ -50,21 +51,32 @@ class OpenVinoEngine:
         model, only the priors are the network's. Raises `ModelError` when the CPU
         cannot do what is asked, or the graph is none for this input.
         """
-        core = ov.Core()
-        precision = _allowed(core, precision)
+        precision = _allowed(precision)
         path = converted(key, network, input_px, graph)
-        compiled = _compiled(core, path, _properties(precision, threads))
+        compiled = _compiled(path, _properties(precision, threads))
         self._request = compiled.create_infer_request()
         batch = np.full((1, input_px[1], input_px[0], 3), GRAY, np.uint8)
         self._request.set_input_tensor(ov.Tensor(batch, shared_memory=True))
         self.canvas: NDArray[np.uint8] = batch[0]
         self.priors: NDArray[np.float32] = np.load(path.with_suffix(".priors.npy"))
-        self.description = f"openvino CPU {'int8' if _is_int8(core, graph) else precision}"
+        self.description = f"openvino CPU {'int8' if _is_int8(graph) else precision}"
         self._outputs = [self._request.get_output_tensor(i).data[0] for i in range(2)]
 
     def infer(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         self._request.infer()
         return self._outputs[0], self._outputs[1]
+
+
+@functools.cache
+def runtime() -> ov.Core:
+    """The one OpenVINO runtime of this process.
+
+    Its CPU plugin gives the thread that loads it an alternate signal stack, and gives
+    back the one before when it goes. Two that go in another order than they came leave
+    one that is no longer mapped, and the next signal with a handler in Python (SIGTERM
+    among them) ends the process with SIGSEGV. So there is one, and it never goes.
+    """
+    return ov.Core()
 
 
 def converted(
@@ -97,7 +109,7 @@ def _reshaped(graph: Path, input_px: tuple[int, int]) -> ov.Model:
     """An exported graph for an input of this size. Raises `ModelError`."""
     shape = [1, input_px[1], input_px[0], 3]
     try:
-        model = ov.Core().read_model(graph)
+        model = runtime().read_model(graph)
         model.reshape(shape)
     except RuntimeError as error:
         told = next((line for line in reversed(str(error).splitlines()) if line.strip()), "")
@@ -118,20 +130,20 @@ def _keep(model: ov.Model, priors: NDArray[np.float32], path: Path) -> None:
         mine.with_suffix(suffix).replace(path.with_suffix(suffix))
 
 
-def _compiled(core: ov.Core, path: Path, properties: dict[str, Any]) -> ov.CompiledModel:
+def _compiled(path: Path, properties: dict[str, Any]) -> ov.CompiledModel:
     """Raises `ModelError`: a CPU without the instructions it needs, or a damaged cache."""
     try:
-        return core.compile_model(path, "CPU", properties)
+        return runtime().compile_model(path, "CPU", properties)
     except RuntimeError as error:
         told = next((line for line in reversed(str(error).splitlines()) if line.strip()), "")
         expected = f"a network that OpenVINO can compile for this CPU (or remove {path.parent})"
         raise ModelError(mismatch(str(path), expected, told.strip())) from error
 
 
-def _is_int8(core: ov.Core, graph: Path | None) -> bool:
+def _is_int8(graph: Path | None) -> bool:
     """Whether an exported graph was quantized."""
     return graph is not None and any(
-        one.get_type_name() == "FakeQuantize" for one in core.read_model(graph).get_ops()
+        one.get_type_name() == "FakeQuantize" for one in runtime().read_model(graph).get_ops()
     )
 
 
@@ -143,12 +155,16 @@ def int8_is_fast() -> bool:
 
 def precisions_here() -> tuple[str, ...]:
     """What this CPU computes, of `PRECISIONS`."""
-    able = ov.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    able = _able()
     return tuple(precision for precision in PRECISIONS if CAPABILITY[precision] in able)
 
 
-def _allowed(core: ov.Core, precision: str | None) -> str:
-    able = core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+def _able() -> list[str]:
+    return list(runtime().get_property("CPU", "OPTIMIZATION_CAPABILITIES"))
+
+
+def _allowed(precision: str | None) -> str:
+    able = _able()
     if precision is None:
         return "bf16" if CAPABILITY["bf16"] in able else "float32"
     if CAPABILITY.get(precision) not in able:
