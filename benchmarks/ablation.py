@@ -59,6 +59,7 @@ class Row:
     network: str = "palmnet"
     side_px: int = SIDE_PX
     seed: int = 0
+    focal_loss: bool = False
 
 
 # most telling first: what is not finished is at the end
@@ -66,6 +67,8 @@ ROWS = (
     Row("base", "PalmNet-S, aligned label rule, all of the augmentation"),
     Row("base, other seed", "how much chance alone moves the numbers", seed=1),
     Row("paper's rule", "prior matched at IoU 0.5, softmax, hard negatives 3:1, smooth L1", network="multibox"),
+    Row("paper's rule, focal loss", "every prior counts, the less the surer it is",
+        network="multibox", focal_loss=True),
     Row("− mosaic", "one picture an input", {"mosaic": 0.0}),
     Row("− pasted hands", "no cut-and-paste", {"paste": 0.0}),
     Row("− quarter turns", "upright pictures, ±12° only", {"quarter_turns": 0.0}),
@@ -157,7 +160,7 @@ def trained(
     began_s = time.process_time()
     recipe = Variant(
         "palmnet-s", warmup_steps=60, workers=0, checkpoint_every_s=60, evaluate_every_s=1e9,
-        prior_sizes=sizes, kind=row.network,
+        prior_sizes=sizes, kind=row.network, focal_loss=row.focal_loss,
     )  # fmt: skip
     plan = Plan(
         learn, BATCH, ((1.0, (row.side_px,)),), STEPS, row.seed,

@@ -1,13 +1,13 @@
-"""What training minimises: the paper's multibox loss, and one on aligned matches.
+"""What training minimises: the paper's multibox loss, the same with a focal loss, and one on aligned matches.
 
-Both take a batch of raw predictions and its ground truth and give
+All take a batch of raw predictions and its ground truth and give
 `Loss(classes, boxes)`, each already divided by the number of positives, finite
 also when no picture of the batch shows a hand.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -21,6 +21,7 @@ from handguard.detection.ssd import Raw
 
 NEGATIVES_PER_POSITIVE = 3  # the paper's hard negative mining
 NEGATIVES_FLOOR = 32  # per picture, so that a picture without hands teaches too
+FOCUS, FOCAL_SHARE = 2.0, 0.25  # gamma, and alpha of the positives: Lin et al., Focal Loss, 2017
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,8 +55,20 @@ class Loss(NamedTuple):
         return self.classes + self.boxes
 
 
+Chosen = Callable[[Tensor, Tensor, Tensor], Tensor]  # losses, positives, ignored, each (P,): their sum
+
+
 def multibox_loss(raw: Raw, truths: Sequence[Truth], priors_cxcywh: Tensor) -> Loss:
     """The paper's: softmax cross-entropy with hard negatives, smooth L1 on coded offsets."""
+    return _matched_by_iou(raw, truths, priors_cxcywh, _with_hard_negatives)
+
+
+def focal_loss(raw: Raw, truths: Sequence[Truth], priors_cxcywh: Tensor) -> Loss:
+    """The paper's boxes; every prior counts for the classes, the less the surer it is already."""
+    return _matched_by_iou(raw, truths, priors_cxcywh, _focused)
+
+
+def _matched_by_iou(raw: Raw, truths: Sequence[Truth], priors_cxcywh: Tensor, chosen: Chosen) -> Loss:
     logits, offsets = raw.class_logits.float(), raw.box_offsets.float()
     class_sum = box_sum = logits.sum() * 0
     positives = 0
@@ -65,13 +78,24 @@ def multibox_loss(raw: Raw, truths: Sequence[Truth], priors_cxcywh: Tensor) -> L
         positive = match.gt_index >= 0
         target = torch.where(positive, _at(known.labels, match.gt_index) + 1, 0)
         losses = functional.cross_entropy(picture_logits, target, reduction="none")
-        hard = _hard_negatives(losses.detach(), positive | truth.ignores(priors_cxcywh), int(positive.sum()))
-        class_sum = class_sum + losses[positive].sum() + losses[hard].sum()
+        class_sum = class_sum + chosen(losses, positive, truth.ignores(priors_cxcywh))
         coded = encode(_at(known.boxes_norm, match.gt_index[positive]), priors_cxcywh[positive])
         box_sum = box_sum + functional.smooth_l1_loss(picture_offsets[positive], coded, reduction="sum")
         positives += int(positive.sum())
     count = max(positives, 1)
     return Loss(class_sum / count, box_sum / count)
+
+
+def _with_hard_negatives(losses: Tensor, positive: Tensor, ignored: Tensor) -> Tensor:
+    hard = _hard_negatives(losses.detach(), positive | ignored, int(positive.sum()))
+    return losses[positive].sum() + losses[hard].sum()
+
+
+def _focused(losses: Tensor, positive: Tensor, ignored: Tensor) -> Tensor:
+    """A loss of -log p, p the probability of what is right, is weighed with (1 - p)^gamma."""
+    share = torch.where(positive, FOCAL_SHARE, 1 - FOCAL_SHARE)
+    focal = share * (1 - torch.exp(-losses)).pow(FOCUS) * losses
+    return focal[positive | ~ignored].sum()
 
 
 def aligned_loss(raw: Raw, truths: Sequence[Truth], priors_cxcywh: Tensor, box_weight: float = 2.0) -> Loss:

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -26,10 +26,10 @@ import torch
 from torch import Tensor, nn
 
 from handguard.detection.architectures import build
-from handguard.detection.losses import Loss, aligned_loss, multibox_loss
+from handguard.detection.losses import Loss, Truth, aligned_loss, focal_loss, multibox_loss
 from handguard.detection.scores import ScoreKind
 from handguard.detection.ssd import Raw, Ssd
-from handguard.errors import HandguardError, mismatch
+from handguard.errors import ConfigError, HandguardError, mismatch
 from handguard.training.batches import Batch, Plan, ShareDone, arriving
 from handguard.training.checkpoints import CHECKPOINT, Checkpoint, resume, save
 from handguard.training.crew import Crew
@@ -48,6 +48,7 @@ class Recipe:
     max_gradient_norm: float = 10.0
     cooldown_to: float = 0.02  # of the learning rate, at the end of the cosine
     precision: str = "bf16"  # of the forward pass: bf16 or float32
+    focal_loss: bool = False  # of a softmax network: in place of hard negatives
     time_budget_s: float | None = None  # all starts together; the schedule then ends with the budget
     device: str = "cpu"
     workers: int = 1
@@ -88,13 +89,13 @@ def train(
     step = saved.step if saved else 0
     priors, meter = _PriorsBySide(recipe, crew.device), _meter(recipe, saved)
     called = crew.wrapped(model.train())
-    share_done = _clock(plan, recipe, meter)
+    share_done, lossy = _clock(plan, recipe, meter), _loss_of(model.score_kind, recipe.focal_loss)
 
     for batch in arriving(plan, step, recipe.workers, share_done):
         meter.data_arrived()
         done = crew.agreed(share_done(step))
         raw = _predicted(called, batch, recipe.precision, crew.device)
-        loss = _loss(model.score_kind, raw, batch, priors[batch.side_px])
+        loss = lossy(raw, _moved(batch.truths, crew.device), priors[batch.side_px])
         _require_finite("loss", float(loss.total.detach()), step)
         optimizer.zero_grad(set_to_none=True)
         loss.total.backward()  # type: ignore[no-untyped-call]
@@ -135,10 +136,17 @@ def _predicted(called: Any, batch: Batch, precision: str, device: str) -> Raw:
         return called(images)  # type: ignore[no-any-return]
 
 
-def _loss(kind: ScoreKind, raw: Raw, batch: Batch, priors: Tensor) -> Loss:
-    lossy = multibox_loss if kind is ScoreKind.SOFTMAX else aligned_loss
-    truths = [type(t)(t.boxes_norm.to(priors.device), t.labels.to(priors.device)) for t in batch.truths]
-    return lossy(raw, truths, priors)
+def _loss_of(kind: ScoreKind, focal: bool) -> Callable[[Raw, Sequence[Truth], Tensor], Loss]:
+    """What this network is taught with. Raises `ConfigError`: only a softmax network has a focal loss."""
+    if kind is ScoreKind.SOFTMAX:
+        return focal_loss if focal else multibox_loss
+    if focal:
+        raise ConfigError(mismatch("focal_loss", "false for a network with sigmoid scores", focal))
+    return aligned_loss
+
+
+def _moved(truths: Sequence[Truth], device: str) -> list[Truth]:
+    return [Truth(truth.boxes_norm.to(device), truth.labels.to(device)) for truth in truths]
 
 
 def _require_finite(what: str, value: float, step: int) -> None:

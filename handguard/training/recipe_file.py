@@ -62,6 +62,7 @@ def read_recipe_file(path: Path, architecture: str) -> Ordered:
         **{name: _between(*bounds) for name, bounds in NUMBERS.items()},
         "warmup_steps": _warmup,
         "precision": _precision,
+        "focal_loss": lambda where, value: _like(False, where, value),
         "augmentation": _augmentation,
         "source_weights": _weights,
         "sides_px": lambda where, value: _sides(where, value, architecture),

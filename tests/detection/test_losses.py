@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 
 import pytest
@@ -16,6 +17,7 @@ from handguard.detection.losses import (
     Loss,
     Truth,
     aligned_loss,
+    focal_loss,
     multibox_loss,
 )
 from handguard.detection.matching import match_by_iou
@@ -25,7 +27,11 @@ GRID = priors.grid([priors.octave_map((128, 128), 8, (2.0, 3.5))], (128, 128))
 NO_HANDS = Truth(torch.zeros(0, 4), torch.zeros(0, dtype=torch.int64))
 ONE_HAND = Truth(to_xyxy(GRID[100:101]), torch.tensor([1]))
 Lossy = Callable[[Raw, Sequence[Truth], torch.Tensor], Loss]
-KINDS = [pytest.param(multibox_loss, 3, id="multibox"), pytest.param(aligned_loss, 2, id="aligned")]
+KINDS = [
+    pytest.param(multibox_loss, 3, id="multibox"),
+    pytest.param(focal_loss, 3, id="focal"),
+    pytest.param(aligned_loss, 2, id="aligned"),
+]
 
 
 def raw(columns: int, pictures: int = 2) -> Raw:
@@ -81,6 +87,20 @@ def test_the_hardest_negatives_are_chosen() -> None:
     assert predicted.class_logits.grad is not None
     chosen = predicted.class_logits.grad[0].abs().sum(dim=1) > 0
     assert hardness[chosen].min() >= hardness[~chosen].max()
+
+
+def test_focal_loss_is_that_of_lin_and_others_worked_by_hand() -> None:
+    predicted = raw(3, pictures=1)
+    match = match_by_iou(ONE_HAND.boxes_norm, GRID).gt_index
+    expected = 0.0
+    for row, matched in zip(predicted.class_logits[0].tolist(), match.tolist(), strict=True):
+        odds = [math.exp(one) for one in row]
+        right = odds[2 if matched >= 0 else 0] / sum(odds)  # a gloved hand, or background
+        alpha = 0.25 if matched >= 0 else 0.75
+        expected -= alpha * (1 - right) ** 2 * math.log(right)
+    found = focal_loss(predicted, [ONE_HAND], GRID)
+    assert float(found.classes.detach()) == pytest.approx(expected / int((match >= 0).sum()), rel=1e-4)
+    assert found.boxes == multibox_loss(predicted, [ONE_HAND], GRID).boxes
 
 
 @pytest.mark.parametrize(("lossy", "columns"), KINDS)

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from handguard.errors import DatasetError, DeviceError, HandguardError, ModelError
+from handguard.errors import ConfigError, DatasetError, DeviceError, HandguardError, ModelError
 from handguard.training import checkpoints
 from handguard.training.batches import Asked, Batches, Plan, arriving
 from handguard.training.coco import Sample
@@ -59,6 +59,17 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_checkpoint(
     assert (tmp_path / checkpoints.CHECKPOINT).read_bytes() == before
     weights = checkpoints.read(tmp_path / checkpoints.CHECKPOINT).average
     assert all(torch.isfinite(value).all() for value in weights.values())
+
+
+def test_a_softmax_network_may_learn_with_a_focal_loss_and_no_other_may(drawn: DrawnSet, tmp_path: Path) -> None:
+    plan = plan_of(load_split(drawn.root, Split.TRAIN), 2)
+    softmax = replace(CALM, architecture=SOFTMAX)
+    mined = losses_of(softmax, plan, tmp_path / "mined")
+    focal = losses_of(replace(softmax, focal_loss=True), plan, tmp_path / "focal")
+    assert all(math.isfinite(loss) and loss > 0 for loss in focal)
+    assert focal != mined
+    with pytest.raises(ConfigError, match="focal_loss: expected false for a network with sigmoid scores, found True"):
+        losses_of(replace(CALM, focal_loss=True), plan, tmp_path / "aligned")
 
 
 @contextmanager
