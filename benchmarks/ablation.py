@@ -21,8 +21,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from kept import keep
 from torch import Tensor
 
+from handguard.atomic import write_atomically
 from handguard.bench import machine
 from handguard.detection import priors
 from handguard.detection.architectures import OCTAVE_SIDES, build
@@ -143,7 +145,7 @@ def run(data: Path, scratch: Path, hours: float) -> None:
         if not (out / "row.json").exists():
             kmeans = fitted_priors(data, len(STRIDES_PX), 2)["sizes"] if row.network == "kmeans" else None
             found = trained(row, learn, judge, weights, kmeans, out, until)
-            (out / "row.json").write_text(json.dumps(found, indent=1) + "\n")
+            keep(out / "row.json", found)
             _tell(f"{row.name}: {found}")
 
 
@@ -221,8 +223,8 @@ def table(scratch: Path) -> None:
         "rows": rows,
         "not_finished": [row.name for row, path in done if not path.exists()],
     }
-    RESULTS.write_text(json.dumps(found, indent=1) + "\n")
-    DOC.write_text(page(found))
+    keep(RESULTS, found)
+    write_atomically(DOC, page(found).encode())
 
 
 def page(found: dict[str, Any]) -> str:

@@ -9,12 +9,13 @@ pages with pictures stay in DIR. An audit that was broken off goes on. Ends with
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from pathlib import Path
 
+from kept import folder, keep
 from marked import rewrite
 
+from handguard.atomic import write_atomically
 from handguard.bench import machine
 from handguard.config import load
 from handguard.desk.closing import progress_bar
@@ -119,7 +120,7 @@ def _line(row: Row) -> str:
 def main() -> int:
     """Audit, and write everything."""
     asked = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    asked.add_argument("footage", type=Path)
+    asked.add_argument("footage", type=folder)
     asked.add_argument("--out", type=Path, default=ROOT / "out" / "audit")
     asked.add_argument("--workers", type=int, default=2)
     options = asked.parse_args()
@@ -128,8 +129,8 @@ def main() -> int:
         result = audit(options.footage, load(SITE), None, plan, progress)
     with progress_bar("pages") as progress:
         write_audit_pages(result, options.out, progress)
-    RESULTS.write_text(json.dumps(results(result), indent=1) + "\n")
-    DRAWING.write_text(drawing(result) + "\n")
+    keep(RESULTS, results(result))
+    write_atomically(DRAWING, f"{drawing(result)}\n".encode())
     rewrite(PAGE, "audit", table(result))
     sys.stdout.write(f"{table(result)}\n\npages: {options.out / 'index.html'}\n")
     return int(result.fails)

@@ -17,6 +17,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from kept import keep, orders
+
 from handguard.bench import machine
 
 RESULTS = Path(__file__).parent / "results" / "fine_tuning.json"
@@ -34,9 +36,7 @@ def part_of(data: Path, split: str, out: Path, *, site: bool, every_nth: int) ->
     annotations = [one for one in source["annotations"] if one["image_id"] in ids]
     folder = out / split
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "annotations.json").write_text(
-        json.dumps({**source, "images": images, "annotations": annotations})
-    )
+    keep(folder / "annotations.json", {**source, "images": images, "annotations": annotations})
     link = folder / "images"
     if not link.exists():
         link.symlink_to((data / split / "images").resolve())
@@ -67,8 +67,9 @@ def main(data: Path, scratch: Path) -> None:
         "batch_size": BATCH,
         "runs": {f"{share:g}": tuned(site, old, share, scratch / f"share-{share:g}") for share in SHARES},
     }
-    RESULTS.write_text(json.dumps(found, indent=1) + "\n")
+    keep(RESULTS, found)
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), Path(sys.argv[2]))
+    asked = orders(__doc__, data="annotated pictures, train and val", scratch="a folder that keeps the runs")
+    main(asked.data, asked.scratch)

@@ -8,12 +8,12 @@ show no hand near anything, and must not trip.
 
 from __future__ import annotations
 
-import json
 import sys
 import tempfile
 from pathlib import Path
 from typing import Any
 
+from kept import keep, orders
 from marked import rewrite
 
 from handguard.bench import machine
@@ -104,6 +104,8 @@ def main(footage: Path) -> None:
     with tempfile.TemporaryDirectory() as folder:
         scratch = Path(folder)
         videos = sorted([*footage.glob("*.mp4"), *footage.glob("*/*.mkv")])
+        if not videos:
+            sys.exit(f"{footage}: expected recordings (*.mp4, */*.mkv), found none")
         results = {
             "command": "python benchmarks/footage.py FOOTAGE",
             "machine": machine.described(),
@@ -111,10 +113,9 @@ def main(footage: Path) -> None:
             "no_hands": ["cars-no-hands.mp4", "passers-by-far.mp4"],
             "replay": {video.name: replayed(video, scratch) for video in videos},
         }
-    RESULTS.parent.mkdir(exist_ok=True)
-    RESULTS.write_text(json.dumps(results, indent=1) + "\n")
+    keep(RESULTS, results)
     rewrite(README, "numbers", table(results))
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main(orders(__doc__, footage="recordings").footage)

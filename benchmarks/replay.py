@@ -28,6 +28,7 @@ from typing import Any
 
 import av
 import cv2
+from kept import keep
 
 from handguard.assembly import detector_of, rules_of
 from handguard.bench import machine
@@ -222,7 +223,7 @@ def main() -> None:
         "network": bench.detector.description,
         **numbers,
     }
-    RESULTS.write_text(json.dumps(results, indent=1) + "\n")
+    keep(RESULTS, results)
     _say(json.dumps(numbers, indent=1))
 
 

@@ -23,6 +23,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from kept import keep
 from marked import rewrite
 
 from handguard.bench import machine
@@ -161,7 +162,7 @@ def main() -> int:
     result = measure(asked.source, asked.frames)
     PICTURE.parent.mkdir(exist_ok=True)
     draw_histogram([result["guarding"]], PICTURE)
-    RESULTS.write_text(json.dumps(kept(result), indent=1) + "\n")
+    keep(RESULTS, kept(result))
     peers = json.loads(PEERS.read_text()) if PEERS.exists() else None
     rewrite(README, "speed", section(result, peers))
     return 0

@@ -30,6 +30,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from kept import keep
 from torch import Tensor, nn
 
 from handguard.detection.architectures import build
@@ -90,7 +91,7 @@ def main() -> int:
         "pairs": results,
     }
     asked.out.parent.mkdir(parents=True, exist_ok=True)
-    asked.out.write_text(json.dumps(report, indent=2) + "\n")
+    keep(asked.out, report)
     sys.stdout.write(json.dumps(report, indent=2) + "\n")
     return 0 if all(one["equal"] for one in results) else 1
 

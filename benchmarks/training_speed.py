@@ -28,6 +28,7 @@ from typing import Any
 import cv2
 import numpy as np
 import torch
+from kept import keep, orders
 from PIL import Image
 from torch import Tensor
 
@@ -174,9 +175,9 @@ def main(data: Path) -> None:
         "runs": told,
         "ours_over_plain": round(ratio, 2),
     }
-    RESULTS.write_text(json.dumps(found, indent=1) + "\n")
+    keep(RESULTS, found)
     sys.stdout.write(json.dumps(found, indent=1) + "\n")
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main(orders(__doc__, data="annotated pictures").data)

@@ -12,7 +12,6 @@ put `chrt -f 10` before it: all programs inherit it.
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import statistics
 import subprocess
@@ -26,6 +25,7 @@ import av
 import cv2
 import numpy as np
 
+from benchmarks.kept import keep
 from handguard.bench.machine import described
 from handguard.evidence.summary import percentiles
 
@@ -103,7 +103,7 @@ def main() -> int:
         "programs": [row(speaker, times) for speaker in speakers],
         "left_out": left_out,
     }
-    asked.out.write_text(json.dumps(result, indent=1) + "\n")
+    keep(asked.out, result)
     sys.stdout.write(table(result) + "\n")
     return 1 if left_out else 0
 

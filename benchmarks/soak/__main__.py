@@ -21,6 +21,7 @@ from typing import Any
 
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
+from benchmarks.kept import keep
 from benchmarks.soak import account, memory
 from benchmarks.soak.faults import Trouble
 from benchmarks.soak.observer import Observer
@@ -183,8 +184,7 @@ def write_account(out: Path, results: Path, pictures: Path, told_page: Path) -> 
         observer.hear(event)
     told = account.summary(observer, account.read_runs(places.runs), begin_ns, end_ns) | _of_world(world)
     told["records"] = account.verdicts(places.runs)
-    results.parent.mkdir(parents=True, exist_ok=True)
-    results.write_text(json.dumps(told, indent=2) + "\n")
+    keep(results, told)
     draw_delays(told["per_five_minutes"], pictures / "soak-delays.png")
     draw_memory(memory.points_of(world), pictures / "soak-memory.png")
     told_page.write_text(page(told))
