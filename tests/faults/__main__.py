@@ -15,6 +15,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+from handguard.atomic import write_atomically
 from tests.faults.bench import Bench
 from tests.faults.catalogue import PARTS
 from tests.faults.fault import Fault
@@ -28,7 +29,7 @@ def measured(fault: Fault, bench: Bench, rounds: int) -> list[float]:
 
 def measure(rounds: int, only: str) -> int:
     """Try all faults with these ids; how many failed."""
-    figures, failed = dict(read_measured()), 0
+    failed = 0
     with tempfile.TemporaryDirectory(prefix="handguard-faults-") as place:
         for part in PARTS:
             (Path(place) / part.module).mkdir()
@@ -37,14 +38,20 @@ def measure(rounds: int, only: str) -> int:
                 if not fault.id.startswith(only) or fault.limit_ms is None:
                     continue
                 try:
-                    figures[fault.id] = measured(fault, bench, rounds)
-                    print(f"{fault.id}  worst {max(figures[fault.id], default=0):.0f} ms", flush=True)
+                    found = measured(fault, bench, rounds)
+                    keep(fault.id, found)
+                    print(f"{fault.id}  worst {max(found, default=0):.0f} ms", flush=True)
                 except AssertionError as error:
                     failed += 1
                     print(f"{fault.id}  FAILED: {error}", flush=True)
             bench.close()
-    MEASURED.write_text(json.dumps(figures, indent=1, sort_keys=True) + "\n")
     return failed
+
+
+def keep(name: str, found: list[float]) -> None:
+    """Beside the figures of the others, at once: hours of trials are not lost for one that goes wrong."""
+    figures = read_measured() | {name: found}
+    write_atomically(MEASURED, (json.dumps(figures, indent=1, sort_keys=True) + "\n").encode())
 
 
 def main() -> int:

@@ -243,8 +243,9 @@ class Stand:
         return not self._thread.is_alive()
 
     def records(self, since_ns: int) -> Sequence[str]:
-        """The lines written on disk since, whatever has become of those before them."""
-        lines = [line for path in sorted(self.evidence.glob("*.jsonl")) for line in path.read_text().splitlines()]
+        """The lines written on disk since, whatever has become of those before them. A half-written one waits."""
+        texts = [path.read_text() for path in sorted(self.evidence.glob("*.jsonl"))]
+        lines = [line for text in texts for line in text.splitlines(keepends=True) if line.endswith("\n")]
         return [line for line in lines if int(WRITTEN.findall(line)[-1]) >= since_ns]
 
     def until(self, holds: Callable[[], bool], limit_s: float = PATIENCE_S) -> bool:
