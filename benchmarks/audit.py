@@ -15,11 +15,11 @@ from pathlib import Path
 from kept import folder, keep
 from marked import rewrite
 
+from handguard.assembly import card_of
 from handguard.atomic import write_atomically
 from handguard.bench import machine
 from handguard.config import load
 from handguard.desk.closing import progress_bar
-from handguard.detection.card import DEFAULT, locate, read_card
 from handguard.replay.audit import Audit, Options, Row, audit
 from handguard.replay.report import timeline
 from handguard.replay.report.markup import Html, joined, tag
@@ -82,7 +82,7 @@ def _strip(row: Row, y: int) -> Html:
 
 def results(result: Audit) -> dict[str, object]:
     """The whole audit, without the place it was made at."""
-    card = read_card(locate(DEFAULT))
+    card = card_of(result.a)
     return {
         "command": "python benchmarks/audit.py FOOTAGE",
         "machine": machine.described(),
@@ -95,7 +95,7 @@ def results(result: Audit) -> dict[str, object]:
 
 def table(result: Audit) -> str:
     """What docs/audit.md shows."""
-    card = read_card(locate(DEFAULT))
+    card = card_of(result.a)
     verdict = "**The audit fails.**" if result.fails else "**The audit passes.**"
     head = "| recording | frames | with hands | trips | approaches stopped / all | nuisance | verdict |"
     lines = [

@@ -14,10 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from threading import Thread
 
-from handguard.assembly import model_sha256
+from handguard.assembly import card_of, model_sha256
 from handguard.atomic import write_atomically
 from handguard.config import Settings, fingerprint, tells_of_its_contact
-from handguard.detection.card import DEFAULT, locate, read_card
 from handguard.evidence import standing
 from handguard.evidence.schema import OperatorAction
 from handguard.proof_test import Exam, ExamLimits, told
@@ -47,9 +46,8 @@ def self_test(settings: Settings, out: Path | None) -> tuple[str, ...]:
 
 def accept(settings: Settings, who: str) -> Path:
     """Write that this person accepts configuration and model as they are; returns the folder of the record."""
-    card = read_card(locate(settings.detector.model or DEFAULT))
     out = standing.stamped(Path(settings.evidence.dir), standing.ACCEPTED)
-    with book_of(settings, out, None, card.weights_sha256) as evidence:
+    with book_of(settings, out, None, card_of(settings).weights_sha256) as evidence:
         word = standing.detail_of(model_sha256(settings), passed=True, zones_sha256=zones_sha256(settings))
         evidence.operator(OperatorAction.ACCEPT, who, word)
     return out

@@ -14,9 +14,9 @@ import numpy as np
 from handguard.capture.simulated import SimulatedScene
 from handguard.capture.sources import open_source
 from handguard.config import Settings, zones_for
-from handguard.detection.card import DEFAULT, locate, read_card
+from handguard.detection.card import DEFAULT, Card, read_card
 from handguard.detection.detector import HandDetector, Region, region_round
-from handguard.detection.loading import Choice, load_detector, settled
+from handguard.detection.loading import Choice, files_of, load_detector
 from handguard.errors import ConfigError
 from handguard.pipeline import Rules
 from handguard.ports import FrameSource
@@ -84,8 +84,13 @@ def _choice(settings: Settings, threads: int | None = None) -> Choice:
     )
 
 
+def card_of(settings: Settings) -> Card:
+    """The card of the network that `detector_of` would load, maybe a twin of the one named. Raises `ModelError`."""
+    return read_card(files_of(_choice(settings)))
+
+
 def model_sha256(settings: Settings) -> str:
-    """Names the network that `detector_of` would load, its weights and its operating point. Raises `ModelError`."""
-    files = locate(settled(_choice(settings)).model)
+    """Names the same network, its weights and its operating point. Raises `ModelError`."""
+    files = files_of(_choice(settings))
     read_card(files)  # holds the hash of the weights, and now they fit it
     return hashlib.sha256(files.card.read_bytes()).hexdigest()

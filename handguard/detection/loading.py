@@ -115,6 +115,11 @@ def settled(choice: Choice) -> Choice:
     return _as_int8(choice) if backend == "openvino" else choice
 
 
+def files_of(choice: Choice) -> cards.ModelFiles:
+    """Where the network lies that `load_detector` would run, maybe a twin of the one named. Raises `ModelError`."""
+    return cards.locate(settled(choice).model)
+
+
 def _as_int8(choice: Choice) -> Choice:
     """The int8 twin of the model, where one lies beside it and is wanted, or would be faster."""
     if choice.precision not in (None, INT8):

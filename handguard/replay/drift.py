@@ -16,8 +16,8 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from handguard.assembly import card_of
 from handguard.config import Settings
-from handguard.detection.card import DEFAULT, locate, read_card
 from handguard.evidence.decisions import DecisionLine, HandLine
 
 Box = tuple[float, float, float, float]
@@ -98,8 +98,7 @@ def drift(a: Sequence[DecisionLine], b: Sequence[DecisionLine], min_score: float
 
 def _threshold(settings: Settings) -> float:
     """The score from which a detection counts."""
-    wanted = settings.detector
-    return wanted.min_score or read_card(locate(wanted.model or DEFAULT)).operating_point.min_score
+    return settings.detector.min_score or card_of(settings).operating_point.min_score
 
 
 def _without_way(settings: Settings) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from handguard.detection import card as cards
-from handguard.detection.loading import Choice
+from handguard.detection.loading import Choice, files_of
 from handguard.errors import DatasetError, mismatch
 from handguard.training import footage
 from handguard.training.coco import Sample, load_coco
@@ -43,7 +43,7 @@ class Wanted:
 def evaluate_command(wanted: Wanted, listener: Listener) -> None:
     """Measure a model at its card's operating point; numbers as JSON, pictures into `plots`."""
     choice = Choice(wanted.model)
-    card = cards.read_card(cards.locate(choice.model))
+    card = cards.read_card(files_of(choice))
     found: dict[str, Any] = {"model": card.name, "weights_sha256": card.weights_sha256}
     if wanted.annotations is not None and wanted.images is not None:
         samples = load_coco(wanted.annotations, wanted.images)

@@ -25,7 +25,7 @@ from handguard.detection.card import (
 )
 from handguard.detection.detector import HandDetector, Region
 from handguard.detection.device_detector import DetectorWithStandby, DeviceDetector
-from handguard.detection.loading import Choice, load_detector, settled
+from handguard.detection.loading import Choice, files_of, load_detector, settled
 from handguard.detection.onnx_graph import write_onnx
 from handguard.detection.postprocess import Thresholds
 from handguard.detection.weights import load_network, save_model
@@ -126,7 +126,9 @@ def test_an_int8_twin_takes_the_place_of_its_origin_unless_a_precision_is_asked_
     monkeypatch.setattr(openvino_engine, "int8_is_fast", lambda: False)
     assert settled(Choice(str(origin), "openvino")).model == str(origin)
     assert Path(settled(Choice(str(origin), "openvino", "int8")).model).stem == "tiny-int8"
-    assert load_detector(Choice(str(origin), "openvino", "int8"), WHOLE).description.startswith("tiny-int8 ")
+    twin = Choice(str(origin), "openvino", "int8")
+    assert load_detector(twin, WHOLE).weights_sha256 == read_card(files_of(twin)).weights_sha256
+    assert read_card(files_of(twin)).name == "tiny-int8"
 
 
 def test_an_int8_model_of_other_weights_is_no_twin(model: Path, tmp_path: Path):
