@@ -7,8 +7,9 @@ listed at the end of the run:
     @pytest.mark.needs_program("ffprobe")              a program
     @pytest.mark.needs_module("onnx")                  a Python module
 
-Where CI is set, only data, graphics cards and gpio-sim (few kernels have it) may be absent: any other skip fails,
-whichever way it was asked for, because there set-up should have installed the thing.
+Where CI is set, only data, graphics cards, gpio-sim (few kernels have it) and the right to make
+memory cgroups (containers often lack it) may be absent: any other skip fails, whichever way it
+was asked for, because there set-up should have installed the thing.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ settings.load_profile("house")
 
 ROOT = Path(__file__).parents[1]
 FOOTAGE = Path(os.environ.get("HANDGUARD_FOOTAGE", ROOT.parent / "shared" / "footage"))
-MAY_BE_ABSENT = re.compile(r"footage|data ?set|graphics card|GPU|CUDA|gpio-sim", re.IGNORECASE)
+MAY_BE_ABSENT = re.compile(r"footage|data ?set|graphics card|GPU|CUDA|gpio-sim|memory cgroup", re.IGNORECASE)
 MARKERS = {
     "needs_footage(*names)": "needs these recordings; skipped where they are absent",
     "needs_program(name)": "needs a program on the PATH",
