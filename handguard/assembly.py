@@ -6,7 +6,6 @@ anything the other would not.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 
 import numpy as np
@@ -17,6 +16,7 @@ from handguard.config import Settings, zones_for
 from handguard.detection.card import DEFAULT, Card, read_card
 from handguard.detection.detector import HandDetector, Region, region_round
 from handguard.detection.loading import Choice, files_of, load_detector
+from handguard.digest import sha256_of
 from handguard.errors import ConfigError
 from handguard.pipeline import Rules
 from handguard.ports import FrameSource
@@ -93,4 +93,4 @@ def model_sha256(settings: Settings) -> str:
     """Names the same network, its weights and its operating point. Raises `ModelError`."""
     files = files_of(_choice(settings))
     read_card(files)  # holds the hash of the weights, and now they fit it
-    return hashlib.sha256(files.card.read_bytes()).hexdigest()
+    return sha256_of(files.card)

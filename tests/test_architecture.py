@@ -23,7 +23,7 @@ PACKAGE = ROOT / "handguard"
 FLOORS: tuple[frozenset[str], ...] = tuple(
     frozenset(floor.split())
     for floor in (
-        "types errors atomic scheduling systemd",
+        "types errors atomic digest scheduling systemd",
         "ports",
         "safety",
         "capture relay detection evidence config",
@@ -64,6 +64,7 @@ THIRD_PARTY = {
     "types": {"numpy"},
     "errors": set(),
     "atomic": set(),
+    "digest": set(),
     "scheduling": set(),
     "systemd": set(),
     "ports": set(),

@@ -16,6 +16,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from handguard import digest
 from handguard.atomic import write_atomically
 from handguard.detection.golden import Golden
 from handguard.detection.scores import ScoreKind
@@ -124,7 +125,4 @@ def write_card(card: Card, path: Path) -> None:
 
 def sha256_of(path: Path) -> str:
     """Names what a model computes: its weights, or its graph with the numbers beside it. Raises `OSError`."""
-    digest = hashlib.sha256(path.read_bytes())
-    if path.suffix == OPENVINO:
-        digest.update(path.with_suffix(".bin").read_bytes())
-    return digest.hexdigest()
+    return digest.sha256_of(path, path.with_suffix(".bin")) if path.suffix == OPENVINO else digest.sha256_of(path)

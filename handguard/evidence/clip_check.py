@@ -14,8 +14,9 @@ import sqlite3
 from dataclasses import dataclass
 from pathlib import Path
 
+from handguard.digest import sha256_of
 from handguard.errors import RecordingError
-from handguard.evidence.clips import FOLDER, sha256_of
+from handguard.evidence.clips import FOLDER
 from handguard.evidence.notes import BOOK
 from handguard.evidence.reading import read_records
 from handguard.evidence.retention import clips_in

@@ -23,6 +23,7 @@ import cv2
 import numpy as np
 
 from handguard.atomic import write_atomically
+from handguard.digest import sha256_of
 from handguard.errors import RecordingError, mismatch
 from handguard.evidence import overlay
 from handguard.evidence.film import TIME_BASE, Picture, pts_of, write_drawn, write_stills
@@ -62,15 +63,6 @@ def save(take: Take, folder: Path, drawing: Drawing, tell: Callable[[ClipSaved],
     drawn = folder / f"{take.name}-overlay.mp4"
     write_drawn(drawn, zip(stamps, _drawn(take.stills, drawing), strict=True))
     tell(_saved(take, "overlay", drawn, index_sha256))
-
-
-def sha256_of(path: Path) -> str:
-    """Of a file's bytes, in hex. Raises `OSError`."""
-    total = hashlib.sha256()
-    with path.open("rb") as file:
-        for block in iter(lambda: file.read(1 << 20), b""):
-            total.update(block)
-    return total.hexdigest()
 
 
 def read_index(path: Path) -> dict[str, Any]:

@@ -13,13 +13,13 @@ from functools import cache
 from pathlib import Path
 
 from handguard import __version__
+from handguard.digest import add_file
 from handguard.errors import RecordingError, mismatch
 
 _PACKAGE = Path(__file__).parents[1]
-_BLOCK_BYTES = 1 << 20
 _JUDGES = (  # rooms and modules that take part in a verdict; a report can be redrawn without judging anew
     "types.py", "pipeline.py", "assembly.py", "safety", "capture", "detection", "config", "relay/operator.py",
-    "evidence/decisions.py", "evidence/verify.py", "evidence/clip_check.py",
+    "digest.py", "evidence/decisions.py", "evidence/verify.py", "evidence/clip_check.py",
     "replay/ticks.py", "replay/clock.py", "replay/contactor.py", "replay/standin.py",
     "replay/book.py", "replay/reproduce.py", "replay/whatif.py", "replay/proof.py",
 )  # fmt: skip
@@ -54,19 +54,13 @@ def sha256_of(recording: Path) -> str:
     total = hashlib.sha256()
     try:
         if recording.is_file():
-            _hash_file(recording, total)
+            add_file(total, recording)
         for path in sorted(each for each in recording.rglob("*") if each.is_file()):
             total.update(path.relative_to(recording).as_posix().encode())
-            _hash_file(path, total)
+            add_file(total, path)
     except OSError as error:
         raise RecordingError(mismatch(str(recording), "a recording that can be read", error.strerror)) from error
     return total.hexdigest()
-
-
-def _hash_file(path: Path, total: hashlib._Hash) -> None:
-    with path.open("rb") as file:
-        for block in iter(lambda: file.read(_BLOCK_BYTES), b""):
-            total.update(block)
 
 
 def _sources() -> Iterable[Path]:

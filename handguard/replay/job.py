@@ -9,7 +9,6 @@ leaves at most a half-done folder, and another worker starts it again.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import time
 from collections.abc import Callable
@@ -22,6 +21,7 @@ from handguard.atomic import write_atomically
 from handguard.config import Settings
 from handguard.config.loading import checked
 from handguard.config.strict_yaml import Tree
+from handguard.digest import sha256_of
 from handguard.errors import HandguardError
 from handguard.replay.book import holds_book
 from handguard.replay.identity import Identity, software
@@ -89,7 +89,7 @@ def finished(job: Job) -> Outcome | None:
     try:
         result = json.loads((out / RESULT).read_bytes())
         summary = json.loads((out / "summary.json").read_bytes())
-        decisions = hashlib.sha256((out / DECISIONS).read_bytes()).hexdigest()
+        decisions = sha256_of(out / DECISIONS)
         same = Identity(**result["identity"]) == job.identity and decisions == summary["decisions_sha256"]
         proof = tuple(result["proof"])
         return Outcome(None, result["recorded_s"], result["took_s"], kept=True, proof=proof) if same else None

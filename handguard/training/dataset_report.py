@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -14,6 +13,7 @@ import torch
 from torch import Tensor
 
 from handguard.detection.priors import kmeans_sizes, mean_best_iou, spread_over_maps
+from handguard.digest import sha256_of
 from handguard.errors import DatasetError
 from handguard.training.coco import Sample, decode_picture
 from handguard.training.datasets import Split, load_split
@@ -51,7 +51,7 @@ def check(root: Path, progress: OnProgress) -> Checked:
             if problem:
                 problems.append(problem)
                 continue
-            digest = hashlib.sha256(sample.path.read_bytes()).hexdigest()
+            digest = sha256_of(sample.path)
             first_split, first = seen.setdefault(digest, (split, sample.path))
             if first_split is not split:
                 problems.append(f"{sample.path}: the same picture as {first} of {first_split.value}")

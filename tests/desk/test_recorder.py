@@ -16,7 +16,8 @@ import pytest
 
 from handguard.desk.feed import FeedWriter
 from handguard.desk.recording import Recording
-from handguard.evidence.clips import read_index, sha256_of
+from handguard.digest import sha256_of
+from handguard.evidence.clips import read_index
 from handguard.evidence.ledger import WritePolicy
 from handguard.evidence.notices import ClipLost, ClipRemoved, ClipSaved, from_line, to_line
 from handguard.evidence.reading import read_records

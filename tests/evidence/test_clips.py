@@ -11,8 +11,9 @@ import cv2
 import numpy as np
 import pytest
 
+from handguard.digest import sha256_of
 from handguard.errors import RecordingError
-from handguard.evidence.clips import Drawing, read_index, save, sha256_of
+from handguard.evidence.clips import Drawing, read_index, save
 from handguard.evidence.film import pts_of
 from handguard.evidence.notices import ClipLost, ClipRemoved, ClipSaved, TripMark, from_line, to_line
 from handguard.evidence.reading import read_records
