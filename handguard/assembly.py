@@ -62,7 +62,7 @@ def detector_of(
 ) -> HandDetector:
     """The detector, warmed up, looking at the whole picture or at a crop round the zones.
 
-    `threads` of None: as the settings say; without that as many as the back end likes.
+    `threads` of None: as the settings say, one for each core it is to keep to, or as many as the back end likes.
     """
     wanted = settings.detector
     region = Region(0, 0, picture.width_px, picture.height_px)
@@ -79,7 +79,7 @@ def _choice(settings: Settings, threads: int | None = None) -> Choice:
         backend=wanted.backend,
         precision=None if wanted.precision == "auto" else wanted.precision,
         min_score=wanted.min_score,
-        threads=threads or wanted.threads,
+        threads=threads or wanted.threads or len(wanted.cores) or None,
         if_device_lost=wanted.if_device_lost,
     )
 

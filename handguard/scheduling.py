@@ -2,6 +2,7 @@
 
     real-time scheduling   no ordinary program, however busy, comes before the loop
     locked memory          no page of the program is ever swapped out
+    cores of its own       loop, camera and network keep to those that were asked for
     garbage collector      runs only when the loop has time for it (`monitor`)
 
 The keeper is above the loop (`relay.realtime`), and the kernel's own threads are above
@@ -9,8 +10,9 @@ both. All threads of the process are raised, not the loop's alone: whoever holds
 Python's lock keeps the loop waiting, so nobody who may hold it may be made to wait by
 a stranger. Threads that only remember or listen stay below the loop.
 
-Programs that are started later do not inherit any of it. Cores are left to the
-administrator (`taskset`, systemd's CPUAffinity=): what was given is told.
+Programs that are started by those threads do not inherit any of it. Which cores all of
+handguard may use is the administrator's matter (`taskset`, systemd's CPUAffinity=):
+what was given is told.
 """
 
 from __future__ import annotations
@@ -19,6 +21,7 @@ import ctypes
 import os
 import resource
 import threading
+from collections.abc import Collection
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,6 +37,7 @@ class Granted:
     realtime: bool
     locked_memory: bool
     cores: tuple[int, ...]
+    asked_cores: tuple[int, ...] = ()  # empty: whichever there are
 
     def __str__(self) -> str:
         realtime = f"real-time priority {LOOP}" if self.realtime else "ordinary priority (real-time was not granted)"
@@ -45,36 +49,50 @@ class Granted:
     @property
     def refusals(self) -> tuple[str, ...]:
         """What was not given, in sentences."""
-        missing = {"real-time scheduling": not self.realtime, "locked memory": not self.locked_memory}
+        missing = {
+            "real-time scheduling": not self.realtime,
+            "locked memory": not self.locked_memory,
+            f"keeping to cores {', '.join(map(str, self.asked_cores))}": bool(set(self.asked_cores) - set(self.cores)),
+        }
         return tuple(f"live loop: {what} was not granted" for what, is_so in missing.items() if is_so)
 
 
 class Precedence:
-    """Precedence of this process over ordinary ones, from `take` until `give_back`. Main thread only."""
+    """Precedence of this process over ordinary ones, from `take` until `give_back`. Main thread only.
 
-    def __init__(self) -> None:
-        self._realtime = False
+    `cores` are those that loop, camera and network keep to; none: all that the process has.
+    """
+
+    def __init__(self, cores: Collection[int] = ()) -> None:
+        self._asked = tuple(sorted(cores))
+        self._before = os.sched_getaffinity(0)
+        self._realtime = self._pinned = False
 
     def take(self) -> Granted:
         """Ask for everything, for the threads there are now; what was given. Never raises."""
         self._realtime = _set(0, os.SCHED_FIFO, LOOP)
+        self._pinned = self._before.issuperset(self._asked or (-1,)) and _keep_to(0, self._asked)
         self.extend()
-        return Granted(self._realtime, _lock_memory(), tuple(sorted(os.sched_getaffinity(0))))
+        return Granted(self._realtime, _lock_memory(), tuple(sorted(os.sched_getaffinity(0))), self._asked)
 
     def extend(self) -> None:
-        """Raise the threads that were started since `take`, where it was granted. Never raises."""
-        if self._realtime:
-            beside = {thread.native_id for thread in threading.enumerate() if _is_beside(thread)}
-            for tid in _other_threads():
+        """The same for the threads that were started since `take`, where it was granted. Never raises."""
+        beside = {thread.native_id for thread in threading.enumerate() if _is_beside(thread)}
+        for tid in _other_threads():
+            if self._realtime:
                 _set(tid, os.SCHED_FIFO | os.SCHED_RESET_ON_FORK, BESIDE if tid in beside else LOOP)
+            if self._pinned:
+                _keep_to(tid, self._before if tid in beside else self._asked)
 
     def give_back(self) -> None:
         """An ordinary process again."""
-        if self._realtime:
-            for tid in (0, *_other_threads()):
+        for tid in (0, *_other_threads()):
+            if self._realtime:
                 _set(tid, os.SCHED_OTHER, 0)
+            if self._pinned:
+                _keep_to(tid, self._before)
         ctypes.CDLL(None).munlockall()
-        self._realtime = False
+        self._realtime = self._pinned = False
 
 
 def _is_beside(thread: threading.Thread) -> bool:
@@ -91,6 +109,14 @@ def _set(tid: int, policy: int, priority: int) -> bool:
     """False: refused, or the thread has ended."""
     with suppress(OSError):
         os.sched_setscheduler(tid, policy, os.sched_param(priority))
+        return True
+    return False
+
+
+def _keep_to(tid: int, cores: Collection[int]) -> bool:
+    """False: refused, or the thread has ended."""
+    with suppress(OSError):
+        os.sched_setaffinity(tid, cores)
         return True
     return False
 

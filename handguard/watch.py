@@ -27,7 +27,6 @@ from handguard.capture.sources import is_device, is_network
 from handguard.checkup import DIFFERS, Checkup
 from handguard.config import Settings, cautions, fingerprint
 from handguard.desk.feed import FeedWriter
-from handguard.errors import ConfigError, mismatch
 from handguard.evidence.ledger import WritePolicy, stamp_now
 from handguard.evidence.lockout import LockoutKeeper, held, lockout_file
 from handguard.evidence.machine import boot_id, machine_id
@@ -47,11 +46,10 @@ from handguard.scorekeeper import Scorekeeper
 from handguard.self_test import SelfTest, key_of, proven
 from handguard.systemd import ServiceManager
 from handguard.types import PictureFormat
-from handguard.wiring import board_settings, lamp_of, relay_of, reset_of, simulated_board
+from handguard.wiring import board_settings, lamp_of, relay_of, require_deadline, reset_of, simulated_board
 
 Say = Callable[[str], None]
 TO_CLEAR = "repair the cause, then: handguard service clear-lockout --config FILE --who NAME --reason TEXT"
-PERIODS_PER_DEADLINE = 1.2  # one frame's time, and some for judging it
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +97,7 @@ class LiveRun:
         self.source = options.source or source_of(settings, live=True)
         stack.callback(self.source.close)
         picture = self.source.format
-        _require_fast_enough(settings, picture)
+        require_deadline(settings, picture)
         rules = rules_of(settings, picture)
         zones = rules.zones.zones
         detector = detector_of(settings, zones, picture)
@@ -133,7 +131,7 @@ class LiveRun:
         )
         self.about = {"source": self.source.name, "detector": detector.description, "evidence": str(out)}
         self.told = [f"{name:<9} {value}" for name, value in self.about.items()]
-        precedence = Precedence()
+        precedence = Precedence(settings.detector.cores)
         notices = self.relay.notices
         if options.realtime:
             stack.callback(precedence.give_back)
@@ -181,15 +179,6 @@ class LiveRun:
             more["truth"] = self.score.result()
         self.summary.write(self.out / "summary.json", **more)
         return {**self.summary.to_json(), **more}
-
-
-def _require_fast_enough(settings: Settings, picture: PictureFormat) -> None:
-    """A permit must be renewed before it ends. Raises `ConfigError` for a camera too slow for the deadline."""
-    needed_ms = PERIODS_PER_DEADLINE * picture.period_ns / 1e6
-    if settings.relay.deadline_ms < needed_ms:
-        where = f"{settings.origin.file}: relay.deadline_ms"
-        expected = f"at least {needed_ms:.0f} for a source of {picture.fps:g} frames/s, or a faster source"
-        raise ConfigError(mismatch(where, expected, settings.relay.deadline_ms))
 
 
 @contextmanager

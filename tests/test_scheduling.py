@@ -39,6 +39,25 @@ precedence.give_back()
 print([shown(tid) for tid in (0, camera.native_id, beside.native_id)])
 over.set()
 """
+PINNED = """
+import os, threading
+from handguard.scheduling import Precedence
+over = threading.Event()
+camera = threading.Thread(target=over.wait, name="camera 0")
+beside = threading.Thread(target=over.wait, name="evidence-writer")
+every = sorted(os.sched_getaffinity(0))
+precedence = Precedence(every[-1:])
+print(precedence.take().cores == tuple(every[-1:]), precedence.take().refusals)
+for thread in (camera, beside):
+    thread.start()
+precedence.extend()
+def cores(tid):
+    return "own" if os.sched_getaffinity(tid) == set(every[-1:]) else "all"
+print([cores(tid) for tid in (0, camera.native_id, beside.native_id)])
+precedence.give_back()
+print([sorted(os.sched_getaffinity(tid)) == every for tid in (0, camera.native_id, beside.native_id)])
+over.set()
+"""
 REFUSED = """
 import os, resource
 from handguard.scheduling import Precedence
@@ -72,6 +91,28 @@ def test_what_is_refused_is_told_and_the_program_goes_on():
     (told,) = lines_of(REFUSED)
     assert "ordinary priority (real-time was not granted)" in told
     assert "memory not locked (not granted)" in told
+
+
+@pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="keeping to one core needs a second one")
+def test_loop_and_camera_keep_to_the_cores_that_were_asked_for_and_those_beside_them_do_not():
+    granted, during, after = lines_of(PINNED)
+    assert granted.startswith("True")
+    assert "cores" not in granted.removeprefix("True")
+    assert during == str(["own", "own", "all"])
+    assert after == str([True, True, True])
+
+
+def test_cores_that_are_not_there_are_told_and_nothing_is_pinned():
+    program = """
+import os
+from handguard.scheduling import Precedence
+before = os.sched_getaffinity(0)
+granted = Precedence((0, 1023)).take()
+print(granted.refusals, os.sched_getaffinity(0) == before)
+"""
+    (told,) = lines_of(program)
+    assert "live loop: keeping to cores 0, 1023 was not granted" in told
+    assert told.endswith("True")
 
 
 def test_what_was_refused_is_said_in_sentences():

@@ -75,6 +75,15 @@ Backend = Literal[
 ]
 
 
+def _each_once(cores: tuple[int, ...]) -> tuple[int, ...]:
+    if len(set(cores)) < len(cores):
+        raise bad("each core once")
+    return cores
+
+
+Cores = Annotated[tuple[Annotated[int, Field(ge=0, le=1023)], ...], AfterValidator(_each_once)]
+
+
 class DetectorSettings(Block):
     """Which network, and how it runs."""
 
@@ -83,6 +92,7 @@ class DetectorSettings(Block):
     precision: Literal["auto", "float32", "bf16", "fp16", "int8"] = "auto"
     if_device_lost: Literal["lockout", "cpu"] = "lockout"  # a card lost in the middle; cpu: a trip, then the CPU
     threads: int | None = Field(None, ge=1, le=256)  # of the CPU; None: every core that may be used
+    cores: Cores = ()  # of the CPU, that loop, camera and network keep to; none: all that may be used
     region: Literal["zones", "full"] = "zones"  # look at a crop round the zones, or at everything
     region_margin: float = Field(0.15, ge=0, le=1)  # of the zones' size, added on every side
     min_score: Annotated[float, hard("detector.min_score")] | None = None  # None: as the card says
