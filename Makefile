@@ -35,7 +35,7 @@ bench: venv ## time the stop path and its peers on FOOTAGE=folder; rewrites the 
 	$(BIN)/python benchmarks/speed.py --source $(FOOTAGE)/cups.mp4
 
 unit: tools ## the tests, with complete coverage of the safety core
-	$(BIN)/pytest --numprocesses $(JOBS) --dist loadfile --cov --cov-report=json:.cache/coverage.json --cov-report=
+	$(BIN)/pytest --numprocesses $(JOBS) --max-worker-restart 0 --dist loadfile --cov --cov-report=json:.cache/coverage.json --cov-report=
 	$(BIN)/python .ci/coverage_gate.py .cache/coverage.json
 
 faults: tools ## try each fault ROUNDS=20 times and rewrite docs/fault-catalogue.md
