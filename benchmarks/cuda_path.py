@@ -7,7 +7,7 @@ What is measured, for every model named, and written to benchmarks/results/cuda-
 
     parity    hands of fp16 and bf16 against float32 on the same device, and of float32 against torch on the CPU,
               from a low score on, so that there is something to compare on an empty table too
-    latency   whole frame in host memory → hands in host memory: p50, p99, p99.9, max, interleaved by precision
+    latency   whole frame in host memory → hands in host memory: percentiles and the least, interleaved by precision
     bare      the network alone, launched operation by operation, in the same rounds
     streams   1, 4 and 16 cameras on the card, each with a graph of its own, one after another: latency of a round
     memory    the most the card held
@@ -45,6 +45,7 @@ from handguard.detection.device_detector import DeviceDetector
 from handguard.detection.postprocess import Thresholds
 from handguard.detection.weights import load_network
 from handguard.errors import EndOfVideo, HandguardError
+from handguard.evidence.summary import percentiles
 from handguard.training.export_gate import matched_pairs
 from handguard.types import Detections, Frame
 
@@ -91,11 +92,9 @@ def detector(model: str, device: str, precision: str, size_px: tuple[int, int]) 
     return made
 
 
-def percentiles(taken_ns: Sequence[int]) -> dict[str, float]:
-    """Milliseconds."""
-    ms = np.array(taken_ns) / 1e6
-    found = {f"p{q:g}": round(float(np.percentile(ms, q)), 4) for q in (50, 99, 99.9)}
-    return {"frames": len(ms), "min": round(float(ms.min()), 4), **found, "max": round(float(ms.max()), 4)}
+def in_ms(taken_ns: Sequence[int]) -> dict[str, float | int | None]:
+    """Percentiles in milliseconds, and the least. `taken_ns` holds at least one."""
+    return percentiles([ns / 1e6 for ns in taken_ns]) | {"min": round(min(taken_ns) / 1e6, 3)}
 
 
 def timed(work: Callable[[], object]) -> int:
@@ -136,7 +135,7 @@ def latency(detectors: dict[str, HandDetector], frames: Sequence[Image], rounds:
             whole[name].append(timed(lambda one=one, frame=frame: one.detect(frame)))  # type: ignore[misc]
             if number % 10 == 0:
                 bare[name].append(timed(one.engine.infer))
-    return {name: {"whole_path": percentiles(whole[name]), "bare": percentiles(bare[name])} for name in detectors}
+    return {name: {"whole_path": in_ms(whole[name]), "bare": in_ms(bare[name])} for name in detectors}
 
 
 def streams(make: Callable[[], HandDetector], frames: Sequence[Image], rounds: int) -> dict[str, Any]:
@@ -148,7 +147,7 @@ def streams(make: Callable[[], HandDetector], frames: Sequence[Image], rounds: i
             timed(lambda n=n: [one.detect(Frame(n, 0, frames[n % len(frames)])) for one in cameras])  # type: ignore[misc]  # noqa: B023
             for n in range(max(rounds // count, 5))
         ]
-        told[str(count)] = percentiles(taken)
+        told[str(count)] = in_ms(taken)
     return told
 
 

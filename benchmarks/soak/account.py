@@ -18,6 +18,7 @@ from typing import Any
 
 from benchmarks.soak.observer import DEAD_LIMIT_NS, Observer, Wrong
 from handguard.errors import RecordingError
+from handguard.evidence.summary import percentiles
 from handguard.evidence.verify import verify
 
 WINDOW_S = 300.0
@@ -122,28 +123,12 @@ def _verdict(book: Path) -> str:
         return f"unreadable: {error}"
 
 
-def percentile(values: list[float], share: float) -> float | None:
-    """The smallest value that so large a share does not exceed; None of nothing."""
-    ordered = sorted(values)
-    return round(ordered[min(len(ordered) - 1, int(share * len(ordered)))], 2) if ordered else None
-
-
-def spread(values: list[float]) -> dict[str, float | int | None]:
-    """Count, p50, p99 and worst."""
-    return {
-        "count": len(values),
-        "p50": percentile(values, 0.5),
-        "p99": percentile(values, 0.99),
-        "worst": percentile(values, 1.0),
-    }
-
-
 def windows(series: list[tuple[int, float]], begin_ns: int) -> list[dict[str, Any]]:
-    """`spread` for each five minutes that have anything."""
+    """`percentiles` for each five minutes that have anything."""
     found: dict[int, list[float]] = {}
     for at_ns, value in series:
         found.setdefault(int((at_ns - begin_ns) / 1e9 / WINDOW_S), []).append(value)
-    return [{"minute": number * WINDOW_S / 60, **spread(found[number])} for number in sorted(found)]
+    return [{"minute": number * WINDOW_S / 60, **percentiles(found[number])} for number in sorted(found)]
 
 
 def summary(observer: Observer, records: Records, begin_ns: int, end_ns: int) -> dict[str, Any]:
@@ -168,9 +153,9 @@ def summary(observer: Observer, records: Records, begin_ns: int, end_ns: int) ->
         "machine_switched_off": observer.openings,
         "trips": dict(records.trips.most_common()),
         "faults_recorded": dict(records.faults.most_common()),
-        "capture_to_open_ms": spread([ms for _, ms in stops]),
-        "hand_to_open_ms": spread(hand_to_open),
-        "capture_to_judged_ms": spread([ms for _, ms in delays]),
+        "capture_to_open_ms": percentiles([ms for _, ms in stops]),
+        "hand_to_open_ms": percentiles(hand_to_open),
+        "capture_to_judged_ms": percentiles([ms for _, ms in delays]),
         "per_five_minutes": {
             "capture_to_open_ms": windows(stops, begin_ns),
             "capture_to_judged_ms": windows(delays, begin_ns),

@@ -79,4 +79,4 @@ def _or_dash(value: float | None) -> str:
 
 def _delay_row(told: dict[str, Any], name: str) -> str:
     of = told[name]
-    return f"| {name.removesuffix('_ms').replace('_', ' ')} | {of['p50']} | {of['p99']} | {of['worst']} |"
+    return f"| {name.removesuffix('_ms').replace('_', ' ')} | {of['p50']} | {of['p99']} | {of['max']} |"
