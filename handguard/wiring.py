@@ -94,9 +94,18 @@ def require_profile(settings: Settings, board: BoardSettings) -> None:
         raise ConfigError(mismatch(where, expected, settings.relay.driver))
 
 
+def require_deadline(settings: Settings, picture: PictureFormat) -> None:
+    """Frames that renew a permit before it ends. Raises `ConfigError` for a camera too slow for the deadline."""
+    needed_ms = _renewal_ms(picture)
+    if settings.relay.deadline_ms < needed_ms:
+        where = f"{settings.origin.file}: relay.deadline_ms"
+        expected = f"at least {needed_ms:.0f} for a source of {picture.fps:g} frames/s, or a faster source"
+        raise ConfigError(mismatch(where, expected, settings.relay.deadline_ms))
+
+
 def require_pace(settings: Settings, board: BoardSettings, picture: PictureFormat) -> None:
     """Frames that come as fast as the board needs them, and time for its feedback. Raises `ConfigError`."""
-    can, frame_ms = promised(board), PERIODS_PER_RENEWAL * picture.period_ns / 1e6
+    can, frame_ms = promised(board), _renewal_ms(picture)
     if can.hw_timeout_ms is not None and can.hw_timeout_ms < frame_ms:
         least = 1000 * PERIODS_PER_RENEWAL / can.hw_timeout_ms
         where = f"{settings.origin.file}: camera.fps"
@@ -107,6 +116,11 @@ def require_pace(settings: Settings, board: BoardSettings, picture: PictureForma
         where = f"{settings.origin.file}: relay.edm_timeout_ms"
         expected = f"at least {needed_ms:.0f} for this board at {picture.fps:g} frames/s, or it locks out for nothing"
         raise ConfigError(mismatch(where, expected, settings.relay.edm_timeout_ms))
+
+
+def _renewal_ms(picture: PictureFormat) -> float:
+    """From one permit to the next, at the latest."""
+    return PERIODS_PER_RENEWAL * picture.period_ns / 1e6
 
 
 def _feedback_ms(can: Capabilities, picture: PictureFormat, frame_ms: float) -> float:
