@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
 from handguard import approvals
 from handguard.assembly import card_of, model_sha256
 from handguard.config import Settings, load
+from handguard.config.schema import Backend, DetectorSettings
+from handguard.detection import loading
 from handguard.detection.card import Card, ModelFiles, OperatingPoint, read_card, sha256_of, write_card
 from handguard.evidence.decisions import DecisionLine, HandLine
 from handguard.evidence.reading import read_records
@@ -74,3 +77,14 @@ def test_a_lone_hand_is_held_to_the_threshold_of_the_network_that_runs(site):
     found = between(site("int8"), site("float32"), [seen], [replace(seen, hands=())], Limits())
     assert found is not None
     assert (found.score, found.fails) == (0.01, False)
+
+
+def test_the_settings_offer_the_back_ends_that_can_be_loaded_and_no_others():
+    assert get_args(Backend) == ("auto", *loading.BACKENDS)
+    assert {name.partition("-")[0] for name in loading.BACKENDS} == set(loading.TAKES)
+
+
+def test_the_settings_say_what_becomes_of_a_lost_device_in_the_words_of_the_detector():
+    offered = get_args(DetectorSettings.model_fields["if_device_lost"].annotation)
+    assert offered == (loading.LOCKOUT, loading.TO_CPU)
+    assert DetectorSettings().if_device_lost == loading.Choice().if_device_lost
