@@ -7,14 +7,12 @@ kind's own file.
 
 from __future__ import annotations
 
-import os
 import signal
 import statistics
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
 import pytest
@@ -118,7 +116,7 @@ def test_opening_and_closing_write_nothing(case, make_board, opened):
 
 
 @every_case
-def test_off_is_one_message_and_waits_for_nobody(case, make_board, opened):
+def test_off_is_one_message_and_waits_for_nobody(case, make_board, opened, promptly):
     board = make_board(case.kind, silent=True)
     relay, took_s = opened(case.settings(board)), []
     for _ in range(5):
@@ -202,7 +200,7 @@ def test_a_new_question_forgets_the_old_answer(case, make_board, opened):
 
 
 @every_case
-def test_a_board_that_sees_its_contact_shows_that_it_is_welded(case, make_board, opened):
+def test_a_board_that_sees_its_contact_shows_that_it_is_welded(case, make_board, opened, promptly):
     board = make_board(case.kind, welded=True, tells_contact=True)
     relay = opened(case.settings(board))
     running(board, relay)
@@ -310,16 +308,6 @@ class Permits:
         """As after a start: the board has answered long before a person presses reset."""
         assert self.until(lambda: self._link.readback, Output.OFF)
         assert self.until(board.closed, Output.ON), (self._link.report().faults, board.events()[-6:])
-
-
-@pytest.fixture
-def promptly() -> Iterator[None]:
-    """This process before others, where that is allowed: boards that time us do not know that others compute."""
-    with suppress(OSError):
-        os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(10))
-    yield
-    with suppress(OSError):
-        os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
 
 
 @pytest.fixture

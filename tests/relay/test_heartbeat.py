@@ -159,6 +159,7 @@ def _contacts_moved(board: HeartbeatBoard, waiting: list[Pending], now_ns: int) 
 
 @pytest.mark.needs_program("cc")
 @pytest.mark.needs_program("make")
+@pytest.mark.usefixtures("promptly")
 class TestEitherBoard:
     """What holds for the twin and for the firmware."""
 
@@ -222,7 +223,7 @@ class TestEitherBoard:
 
 @pytest.mark.needs_program("cc")
 @pytest.mark.needs_program("make")
-def test_the_firmware_sees_a_welded_contactor(built, tmp_path):
+def test_the_firmware_sees_a_welded_contactor(built, tmp_path, promptly):
     log, link = tmp_path / "log", tmp_path / "tty"
     arguments = [built / "board", "heartbeat", "--link", link, "--log", log, "--welded"]
     board = subprocess.Popen(arguments, stdout=subprocess.PIPE)
