@@ -74,21 +74,26 @@ def decoded(offsets: Floats, priors: Floats) -> Floats:
 def suppressed(
     boxes: Floats, scores: Floats, groups: NDArray[np.int64], max_overlap: float
 ) -> NDArray[np.int64]:
-    """Indices that survive greedy suppression within each group, best score first."""
+    """Indices that survive greedy suppression within each group, best score first.
+
+    The best one clears its rivals away, then the best of what is left: few hands have many candidates.
+    """
     order = np.argsort(-scores, kind="stable")
-    shifted = boxes[order] + (groups[order, None] * 4.0)  # groups lie apart: one pass serves all
-    overlap = _iou(shifted)
-    alive = np.ones(len(order), np.bool_)
-    for i in range(len(order)):
-        if alive[i]:
-            alive[i + 1 :] &= overlap[i, i + 1 :] <= max_overlap
-    return np.asarray(order[alive], np.int64)
+    corners = (boxes[order] + groups[order, None] * 4.0).T.copy()  # groups lie apart: one pass serves all
+    keep: list[np.intp] = []
+    while len(order):
+        keep.append(order[0])
+        apart = _overlap_with_first(corners) <= max_overlap
+        apart[0] = False
+        order, corners = order[apart], corners[:, apart]
+    return np.array(keep, np.int64)
 
 
-def _iou(boxes: Floats) -> Floats:
-    low = np.maximum(boxes[:, None, :2], boxes[None, :, :2])
-    high = np.minimum(boxes[:, None, 2:], boxes[None, :, 2:])
-    sides = np.clip(high - low, 0, None)
-    inter = sides[..., 0] * sides[..., 1]
-    area = np.prod(boxes[:, 2:] - boxes[:, :2], axis=1)
-    return np.asarray(inter / np.maximum(area[:, None] + area[None] - inter, 1e-9), np.float32)
+def _overlap_with_first(corners: NDArray[np.float64]) -> Floats:
+    """Intersection over union (N,) of the first box with every box; `(4, N)` rows x1 y1 x2 y2, N at least 1."""
+    x1, y1, x2, y2 = corners
+    width = np.minimum(x2, x2[0]) - np.maximum(x1, x1[0])
+    height = np.minimum(y2, y2[0]) - np.maximum(y1, y1[0])
+    inter = np.maximum(width, 0) * np.maximum(height, 0)
+    area = (x2 - x1) * (y2 - y1)
+    return np.asarray(inter / np.maximum(area[0] + area - inter, 1e-9), np.float32)
