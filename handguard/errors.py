@@ -2,7 +2,6 @@
 
     HandguardError
     ├── ConfigError        a setting is wrong               exit 2, relay never switched on
-    ├── CalibrationError   a calibration does not fit       exit 2
     ├── ModelError         weights or card do not fit       exit 2
     ├── DatasetError       annotations or pictures are bad  exit 2
     ├── SelfTestFailed     something did not prove itself   exit 2, nothing may be switched on
@@ -27,10 +26,6 @@ class HandguardError(Exception):
 
 class ConfigError(HandguardError):
     """A setting is unknown, of the wrong type, or not allowed."""
-
-
-class CalibrationError(HandguardError):
-    """A calibration file is missing, damaged, or belongs to another camera."""
 
 
 class ModelError(HandguardError):

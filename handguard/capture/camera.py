@@ -77,7 +77,6 @@ class CameraThread:
         self._seq_offset = 0
         self._next_seq = 0
         self._failed_tries = 0
-        self._reopened = 0
         self._thread = threading.Thread(target=self._run, name=f"camera {self._name}", daemon=True)
 
     @property
@@ -91,19 +90,9 @@ class CameraThread:
         return self._format
 
     @property
-    def is_running(self) -> bool:
-        """True from `start()` until the thread has ended."""
-        return self._thread.is_alive()
-
-    @property
     def finished(self) -> bool:
         """True after the last frame of a finite source."""
         return self._mailbox.finished
-
-    @property
-    def reopened(self) -> int:
-        """How often the device was opened again after a failure."""
-        return self._reopened
 
     def start(self) -> None:
         """Begin to read. Once only."""
@@ -194,7 +183,6 @@ class CameraThread:
                 )
             )
         self._seq_offset = self._next_seq + 1
-        self._reopened += 1
         _log.warning("%s: opened again", self._name)
         return source
 

@@ -71,11 +71,6 @@ class VideoFile:
         """Pictures skipped so far because their data was broken; each leaves a gap in `seq`."""
         return self._decoder.damaged
 
-    @property
-    def repaired_times(self) -> int:
-        """Frames so far whose recorded time was missing or did not go forward."""
-        return self._repaired_times
-
     def read(self) -> Frame:
         """The next frame. Raises `EndOfVideo` after the last, `DeviceError` if the file breaks off."""
         if self._ahead is not None:

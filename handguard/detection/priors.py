@@ -25,11 +25,9 @@ from handguard.errors import ModelError, mismatch
 # per map, per prior of a cell: (width, height) as fractions of the input's longer side
 Sizes = Sequence[Sequence[Sequence[float]]]
 
-# The paper's scales; one more than there are maps. Those for COCO suit small things.
+# The paper's scales for COCO, which suit small things; one more than there are maps.
 SCALES_300_COCO = (0.07, 0.15, 0.33, 0.51, 0.69, 0.87, 1.05)
-SCALES_300_VOC = (0.1, 0.2, 0.37, 0.54, 0.71, 0.88, 1.05)
 SCALES_512_COCO = (0.04, 0.1, 0.26, 0.42, 0.58, 0.74, 0.9, 1.05)
-SCALES_512_VOC = (0.07, 0.15, 0.3, 0.45, 0.6, 0.75, 0.9, 1.05)
 RATIOS_300 = ((2,), (2, 3), (2, 3), (2, 3), (2,), (2,))
 RATIOS_512 = ((2,), (2, 3), (2, 3), (2, 3), (2, 3), (2,), (2,))
 

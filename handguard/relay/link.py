@@ -77,7 +77,6 @@ class KeeperLink:
         self._unread = Fault.NONE  # of all reports since somebody looked; under _lock
         self._lock = threading.Lock()
         self._is_closing = False
-        self.last_words = ""  # what a keeper that failed left on stderr; filled by `close`
         self._off_taken_ns: int | None = None  # by an emergency OFF
         self._keeper, self._socket = _spawn(self._board, limits or KeeperLimits())
         self._newest = self._first_report()
@@ -177,7 +176,7 @@ class KeeperLink:
             self.emergency_off()
         self._reserve.release()
         self._socket.close()
-        _, self.last_words = self._keeper.communicate()
+        self._keeper.communicate()
 
     # The listening thread ------------------------------------------------------------------
 

@@ -50,10 +50,6 @@ class Curve:
         at = np.searchsorted(self.recall, np.linspace(0, 1, 101), side="left")
         return float(np.mean(np.append(envelope, 0.0)[np.minimum(at, len(envelope))]))
 
-    def recall_at(self, score: float) -> float:
-        """Share of hands found with at least this score."""
-        return float(np.sum(self.right & (self.scores >= score)) / max(self.wanted, 1))
-
 
 def curve(pictures: Sequence[Judged], *, iou: float = 0.5, min_side: float = 0.0) -> Curve:
     """Match detections to ground truth, best score first, each ground truth once.

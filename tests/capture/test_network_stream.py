@@ -184,7 +184,6 @@ def test_a_camera_thread_finds_the_camera_again_after_it_restarted():
     with serving(steady, port):
         back_ns = time.monotonic_ns()
         _wait_for(lambda: (frame := box.take(0.2)) is not None and frame.captured_ns > back_ns)
-    assert camera.reopened >= 1
     assert camera.stop(_LONG_S)
 
 

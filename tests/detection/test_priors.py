@@ -57,7 +57,7 @@ def test_priors_of_a_cell_follow_the_papers_order() -> None:
 
 
 def test_the_papers_voc_scales_give_the_sizes_of_its_release() -> None:
-    sizes = priors.paper_sizes(300, priors.RATIOS_300, priors.SCALES_300_VOC)
+    sizes = priors.paper_sizes(300, priors.RATIOS_300, (0.1, 0.2, 0.37, 0.54, 0.71, 0.88, 1.05))
     assert [one[0][0] for one in sizes] == pytest.approx([30, 60, 111, 162, 213, 264])
     assert sizes[-1][1][0] == pytest.approx(math.sqrt(264 * 315))
 

@@ -139,8 +139,8 @@ def test_small_hands_count_neither_way_among_near_ones() -> None:
 
 def test_recall_by_kind_counts_a_glove_called_a_hand_as_found() -> None:
     answers = [answer([(LEFT, 1)], [(LEFT, 0.9, 0)])]
-    assert curve(against_truth(answers, HandClass.GLOVED_HAND)).recall_at(0.5) == 0
-    assert curve(any_name(answers, HandClass.GLOVED_HAND)).recall_at(0.5) == 1
+    assert curve(against_truth(answers, HandClass.GLOVED_HAND)).recall.tolist() == []
+    assert curve(any_name(answers, HandClass.GLOVED_HAND)).recall.tolist() == [1.0]
     assert recalls(answers, 0.5)["gloved_hand"]["all"]["share"] == 1
     assert recalls(answers, 0.5)["hand"]["all"]["share"] is None
 
