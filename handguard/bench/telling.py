@@ -10,6 +10,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from handguard.atomic import appearing_whole
 from handguard.bench.stopwatch import STAGES
 
 COLUMNS = ("p50", "p99", "p999", "max")
@@ -136,5 +137,6 @@ def draw_histogram(streams: list[dict[str, Any]], path: Path) -> None:
         axes.hist(boards, bins, color="C3", label="frame in memory → OFF bytes at the board (trips)")
     axes.set(xlabel="ms (1 ms is 2 mm of hand)", ylabel="frames", yscale="log")
     axes.legend(frameon=False)
-    figure.savefig(path, dpi=130)
+    with appearing_whole(path) as fresh:
+        figure.savefig(fresh, format="png", dpi=130)
     pyplot.close(figure)

@@ -20,6 +20,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from handguard.atomic import write_atomically
 from handguard.capture.scene.play import Play
 from handguard.detection import golden
 from handguard.detection.backends.openvino_engine import precisions_here
@@ -63,7 +64,8 @@ def drawn() -> NDArray[np.uint8]:
 
 def write_picture() -> None:
     """Draw the golden picture into `models/`. Every card must be filled in anew afterwards."""
-    cv2.imwrite(str(golden.PICTURE), drawn())
+    _, coded = cv2.imencode(golden.PICTURE.suffix, drawn())
+    write_atomically(golden.PICTURE, coded.tobytes())
 
 
 def fill_in(files: ModelFiles) -> Golden:

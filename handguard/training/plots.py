@@ -10,6 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+from handguard.atomic import appearing_whole, write_atomically
 from handguard.training.contact_sheet import draw_sheet, keep_out_of_repositories
 from handguard.training.faults import false_hits, misses
 from handguard.training.measures import Answer, curves
@@ -27,7 +28,7 @@ def draw_plots(answers: Sequence[Answer], min_score: float, folder: Path) -> Non
     _misses_over_false_hits(views, len(answers), min_score, folder / "misses-over-false-hits.png")
     draw_sheet(misses(answers, min_score), folder / "worst-misses.png")
     draw_sheet(false_hits(answers, min_score), folder / "worst-false-hits.png")
-    (folder / "index.html").write_text(_page(min_score))
+    write_atomically(folder / "index.html", _page(min_score).encode())
 
 
 SHOWN = {
@@ -97,4 +98,5 @@ def _sheet(title: str) -> tuple[Figure, Axes]:
 def _save(figure: Figure, axes: Axes, path: Path) -> None:
     if axes.lines:
         axes.legend(fontsize="small")
-    figure.savefig(path, dpi=110)
+    with appearing_whole(path) as fresh:
+        figure.savefig(fresh, format="png", dpi=110)

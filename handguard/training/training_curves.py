@@ -7,6 +7,7 @@ from pathlib import Path
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+from handguard.atomic import appearing_whole
 from handguard.training.meter import read_rows
 
 LOSSES = ("loss_classes", "loss_boxes")
@@ -30,4 +31,5 @@ def draw_curves(metrics: Path, picture: Path) -> None:
         axes.set(title=title, xlabel="step")
         axes.grid(alpha=0.3)
         axes.legend(fontsize="small")
-    figure.savefig(picture, dpi=110)
+    with appearing_whole(picture) as fresh:
+        figure.savefig(fresh, format="png", dpi=110)

@@ -56,6 +56,20 @@ def test_all_pictures_are_drawn_and_git_passes_them_by(drawn: DrawnSet, tmp_path
     assert (folder / ".gitignore").read_text() == "*\n"
 
 
+def test_pictures_drawn_again_take_the_place_of_the_old_ones_whole(drawn: DrawnSet, tmp_path: Path) -> None:
+    answers, folder = answers_of(load_split(drawn.root, Split.TRAIN)), tmp_path / "plots"
+    draw_plots(answers, 0.5, folder)
+    written = [path for path in folder.iterdir() if path.name != ".gitignore"]
+    old = {path: path.read_bytes() for path in written}
+    for path in written:
+        (tmp_path / path.name).hardlink_to(path)  # what a reader has open, it keeps
+    draw_plots(answers, 0.7, folder)
+    assert {path: (tmp_path / path.name).read_bytes() for path in written} == old
+    changed = {path.name for path in written if path.read_bytes() != old[path]}
+    assert changed >= {"index.html", "precision-recall.png", "misses-over-false-hits.png"}
+    assert {path.name for path in folder.iterdir()} == {path.name for path in written} | {".gitignore"}
+
+
 def test_nothing_found_and_nothing_to_find_still_draws(drawn: DrawnSet, tmp_path: Path) -> None:
     hand_free = [one for one in load_split(drawn.root, Split.TRAIN) if len(one.boxes_px) == 0]
     silent = [Answer(one, said(np.zeros((0, 4)), [], [])) for one in hand_free]
