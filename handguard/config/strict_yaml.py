@@ -63,6 +63,7 @@ class Tree:
 class _Builder:
     """Turns nodes into plain values and notes lines and problems as it goes."""
 
+    number_keys: bool
     lines: dict[Key, int] = field(default_factory=dict)
     problems: list[Problem] = field(default_factory=list)
 
@@ -78,8 +79,9 @@ class _Builder:
         found: dict[str, object] = {}
         for name_node, value_node in node.value:
             name, line = name_node.value, name_node.start_mark.line + 1
-            if name_node.tag != f"{_PREFIX}str":
-                self._refuse(key, "a key that is text", shown(str(name)), line)
+            if name_node.tag not in self._key_tags():
+                expected = "a key that is text" + " or a whole number" * self.number_keys
+                self._refuse(key, expected, shown(str(name)), line)
             elif name in found:
                 again = f"it again; it first stands in line {self.lines[(*key, name)]}"
                 self._refuse((*key, name), "each key once", again, line)
@@ -87,6 +89,9 @@ class _Builder:
                 self.lines[(*key, name)] = line
                 found[name] = self.value(value_node, (*key, name))
         return found
+
+    def _key_tags(self) -> set[str]:
+        return {f"{_PREFIX}str"} | ({f"{_PREFIX}int"} if self.number_keys else set())
 
     def _scalar(self, node: yaml.Node, key: Key) -> object:
         text, kind = str(node.value), node.tag.removeprefix(_PREFIX)
@@ -107,10 +112,11 @@ class _Builder:
         self.problems.append(Problem(key, expected, found, line))
 
 
-def parse(data: bytes) -> Tree:
+def parse(data: bytes, *, number_keys: bool = False) -> Tree:
     """Read one document. Never raises: what is wrong stands in `problems`, all of it.
 
-    Where the file cannot be read as YAML at all, `value` is None.
+    Where the file cannot be read as YAML at all, `value` is None. With `number_keys`
+    whole numbers may be keys too, and are given as text; other programs write such files.
     """
     if len(data) > MAX_BYTES:
         return _nothing(Problem((), f"at most {MAX_BYTES // 1024} KiB of settings", "a larger file"))
@@ -120,17 +126,17 @@ def parse(data: bytes) -> Tree:
         line = data[: error.start].count(b"\n") + 1
         return _nothing(Problem((), "UTF-8 text", f"the byte 0x{data[error.start]:02x}", line))
     try:
-        return _built(yaml.compose(text, Loader=StrictLoader))
+        return _built(yaml.compose(text, Loader=StrictLoader), number_keys)
     except yaml.YAMLError as error:
         return _nothing(_syntax(error))
     except RecursionError:
         return _nothing(Problem((), "settings", "brackets nested too deeply to read"))
 
 
-def _built(node: yaml.Node | None) -> Tree:
+def _built(node: yaml.Node | None, number_keys: bool) -> Tree:
     if node is None:
         return _nothing(Problem((), "settings", "an empty file"))
-    builder = _Builder()
+    builder = _Builder(number_keys)
     value = builder.value(node, ())
     return Tree(value, builder.lines, tuple(builder.problems))
 

@@ -10,8 +10,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-import yaml
 
+from handguard.config.problems import shown
+from handguard.config.strict_yaml import parse
 from handguard.detection.pictures import read_picture
 from handguard.errors import DatasetError, mismatch
 from handguard.training.coco import CATEGORIES, Sample, inside
@@ -74,14 +75,19 @@ def _box(where: str, row: list[float], width: int, height: int) -> tuple[float, 
 
 
 def _from_yaml(file: Path) -> list[str]:
-    """Another program's file, so ordinary YAML: its `names` may have numbers as keys, which our settings refuse."""
+    """In the order of their numbers: `names` is a list, or a table from each number to its name."""
     try:
-        names = yaml.safe_load(file.read_text())["names"]
-    except (OSError, yaml.YAMLError, KeyError, TypeError) as error:
-        raise DatasetError(mismatch(f"{file}: names", "a list of class names", error)) from error
-    return (
-        [str(names[i]) for i in sorted(names)] if isinstance(names, dict) else [str(name) for name in names]
-    )
+        tree = parse(file.read_bytes(), number_keys=True)
+    except OSError as error:
+        raise DatasetError(mismatch(str(file), "a file that can be read", error.strerror)) from error
+    if tree.problems:
+        raise DatasetError(tree.problems[0].worded(str(file)))
+    found = tree.value.get("names") if isinstance(tree.value, dict) else None
+    names = [found.get(str(number)) for number in range(len(found))] if isinstance(found, dict) else found
+    if not isinstance(names, list) or not names or None in names:
+        expected = "a list of class names, or one for each number from 0 on"
+        raise DatasetError(mismatch(f"{file}: names", expected, shown(found)))
+    return [str(name) for name in names]
 
 
 def _from_lines(file: Path) -> list[str]:

@@ -14,6 +14,7 @@ from handguard.errors import DatasetError
 from handguard.training.coco import Sample, decode_picture
 from handguard.training.dataset_report import check, priors, stats
 from handguard.training.datasets import Split, load_split
+from handguard.training.yolo import class_names
 from handguard.types import HandClass
 from tests.training.conftest import DrawnSet
 
@@ -82,6 +83,41 @@ def test_yolo_folders_say_the_same_as_coco(drawn: DrawnSet, tmp_path: Path) -> N
     for split in Split:
         as_yolo(load_split(drawn.root, split), tmp_path / "yolo", split.value)
         same(load_split(drawn.root, split), load_split(tmp_path / "yolo", split))
+
+
+@pytest.mark.parametrize(
+    "names",
+    ["[gloved_hand, hand]", "{0: gloved_hand, 1: hand}", "{1: hand, 0: gloved_hand}", "\n- gloved_hand\n- hand"],
+)
+def test_yolo_names_may_be_a_list_or_a_table_of_numbers(tmp_path: Path, names: str) -> None:
+    (tmp_path / "data.yaml").write_text(f"nc: 2\ndownload: |\n  a: b\nnames: {names}\n")
+    assert class_names([tmp_path]) == [HandClass.GLOVED_HAND, HandClass.HAND]
+
+
+def test_the_tenth_yolo_name_comes_after_the_second(tmp_path: Path) -> None:
+    rows = "".join(f"  {number}: {'hand' if number < 10 else 'gloved_hand'}\n" for number in range(11))
+    (tmp_path / "data.yaml").write_text(f"names:\n{rows}")
+    assert class_names([tmp_path]) == [HandClass.HAND] * 10 + [HandClass.GLOVED_HAND]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("names: []\n", "data.yaml: names: expected a list of class names, or one for each number from 0 on, found []"),
+        ("names: {1: hand, 2: gloved_hand}\n", "data.yaml: names: expected .* from 0 on, found a block of keys"),
+        ("names: hand\n", 'data.yaml: names: expected .*, found "hand"'),
+        ("nc: 2\n", "data.yaml: names: expected .*, found nothing"),
+        ("- hand\n", "data.yaml: names: expected .*, found nothing"),
+        ("names:\n  0: hand\n  0: gloved_hand\n", "data.yaml:3: names.0: expected each key once, found it again"),
+        ("names: {0.5: hand}\n", 'data.yaml:1: names: expected a key that is text or a whole number, found "0.5"'),
+        ("names: [hand\n", "data.yaml:2: expected YAML in its plain form"),
+        ("names: [foot]\n", "data.yaml: class names: expected .*, found 'foot'"),
+    ],
+)
+def test_yolo_names_that_leave_a_class_in_doubt_are_refused(tmp_path: Path, text: str, message: str) -> None:
+    (tmp_path / "data.yaml").write_text(text)
+    with pytest.raises(DatasetError, match=message.replace("[]", r"\[\]")):
+        class_names([tmp_path])
 
 
 @pytest.mark.parametrize(
