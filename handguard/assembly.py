@@ -10,7 +10,6 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from handguard.capture.simulated import SimulatedScene
 from handguard.capture.sources import open_source
 from handguard.config import Settings, zones_for
 from handguard.detection.card import DEFAULT, Card, read_card
@@ -32,11 +31,10 @@ _SCENE_SIZE_PX = (1280, 720)
 def source_of(settings: Settings, *, live: bool) -> FrameSource:
     """The camera, stream, file, folder or scene that `camera.source` names. Raises `HandguardError`."""
     camera = settings.camera
-    width_px, height_px = camera.width_px or _SCENE_SIZE_PX[0], camera.height_px or _SCENE_SIZE_PX[1]
-    if camera.source == SIMULATED:
-        return SimulatedScene(camera.seed, width_px, height_px, camera.fps or 30.0, live=live)
-    wish = (width_px, height_px) if camera.width_px and camera.height_px else None
-    return open_source(str(camera.source), live=live, fps=camera.fps, size_px=wish)
+    size_px = camera.width_px or _SCENE_SIZE_PX[0], camera.height_px or _SCENE_SIZE_PX[1]
+    is_told = camera.source == SIMULATED or (camera.width_px and camera.height_px)
+    wish = size_px if is_told else None
+    return open_source(str(camera.source), live=live, fps=camera.fps, size_px=wish, seed=camera.seed)
 
 
 def rules_of(settings: Settings, picture: PictureFormat) -> Rules:

@@ -8,14 +8,27 @@ how well people's hands are found.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
-from handguard.capture.scene.truth import Crossing
-from handguard.capture.simulated import SimulatedScene
 from handguard.evidence.summary import percentiles
 from handguard.types import Decision, KeeperReport, Permit, Zone, ZoneRole
 
+if TYPE_CHECKING:  # a real camera does not wait for the scene to load
+    from handguard.capture.scene.truth import Approach, Crossing
+
 GRACE_NS = 100_000_000  # a zone may still be judged this long after the hand has left it
+
+
+@runtime_checkable
+class Truthful(Protocol):
+    """A source that knows where its hands truly are, as the drawn scene does."""
+
+    @property
+    def started_ns(self) -> int | None:
+        """When its first moment was, monotonic; None before."""
+
+    def approaches(self, zones: Sequence[Zone]) -> tuple[Approach, ...]:
+        """Every hand's way, and when it entered and left which zone."""
 
 
 class Scorekeeper:
@@ -23,7 +36,7 @@ class Scorekeeper:
 
     faults: frozenset[str] = frozenset()
 
-    def __init__(self, scene: SimulatedScene, zones: Sequence[Zone]) -> None:
+    def __init__(self, scene: Truthful, zones: Sequence[Zone]) -> None:
         self._scene, self._zones = scene, tuple(zones)
         self._seen: list[tuple[int, frozenset[str]]] = []  # capture time, intruded zones
 

@@ -22,7 +22,6 @@ from handguard.assembly import detector_of, rules_of, source_of
 from handguard.capture.camera import CameraThread
 from handguard.capture.clock import MonotonicClock
 from handguard.capture.mailbox import Mailbox
-from handguard.capture.simulated import SimulatedScene
 from handguard.capture.sources import is_device, is_network
 from handguard.checkup import DIFFERS, Checkup
 from handguard.config import Settings, cautions, fingerprint
@@ -42,7 +41,7 @@ from handguard.ports import FrameSource, SelfCheck
 from handguard.proof_test import Exam
 from handguard.relay.simulated_board import SimulatedBoard
 from handguard.scheduling import Precedence
-from handguard.scorekeeper import Scorekeeper
+from handguard.scorekeeper import Scorekeeper, Truthful
 from handguard.self_test import SelfTest, key_of, proven
 from handguard.systemd import ServiceManager
 from handguard.types import PictureFormat
@@ -118,7 +117,7 @@ class LiveRun:
         reopen = None if options.source else _reopening(settings)
         camera = CameraThread(self.source, self.mailbox, reopen=reopen)
         self.summary = Summary()
-        self.score = Scorekeeper(self.source, zones) if isinstance(self.source, SimulatedScene) else None
+        self.score = Scorekeeper(self.source, zones) if isinstance(self.source, Truthful) else None
         lamp = lamp_of(settings, self.board, stack)
         liveness = Liveness(ServiceManager())
         stack.callback(liveness.close)

@@ -111,6 +111,8 @@ PURE_STDLIB = {
 
 KEEPER = "handguard.relay.keeper"
 NEVER_IN_THE_KEEPER = {"numpy", "torch", "cv2", "openvino", "pydantic", "shapely"}
+START = "handguard.cli, handguard.watch, handguard.detection.backends.openvino_engine"
+NEVER_AT_A_START = {"torch", "handguard.capture.scene"}
 
 MAY_PRINT = {"cli"}
 # Files, relative to the package, and why.
@@ -245,6 +247,12 @@ def test_the_keeper_really_starts_without_a_heavy_module() -> None:
     program = f"import sys, {KEEPER}; print(*sorted(sys.modules))"
     loaded = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert not NEVER_IN_THE_KEEPER & set(loaded.stdout.split())
+
+
+def test_a_run_starts_without_torch_and_without_the_drawn_scene() -> None:
+    program = f"import sys, {START}; print(*sorted(sys.modules))"
+    loaded = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert not NEVER_AT_A_START & set(loaded.stdout.split())
 
 
 @every_module
