@@ -15,6 +15,7 @@ was forked while the link was open would keep the pipe open; start children with
 
 from __future__ import annotations
 
+import logging
 import select
 import socket
 import subprocess
@@ -176,7 +177,9 @@ class KeeperLink:
             self.emergency_off()
         self._reserve.release()
         self._socket.close()
-        self._keeper.communicate()
+        _, said = self._keeper.communicate()
+        if said.strip():
+            logging.getLogger(__name__).error("the relay keeper left these words: %s", " ".join(said.split()))
 
     # The listening thread ------------------------------------------------------------------
 

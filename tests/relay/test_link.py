@@ -212,6 +212,14 @@ def test_a_second_keeper_of_one_board_is_refused_in_one_sentence_and_the_first_w
     assert board.wait_until(lambda one: not one.closed())
 
 
+def test_the_last_words_of_a_keeper_are_told_when_all_is_over(settings, caplog):
+    link = KeeperLink(settings)
+    Path(f"/proc/{link.keeper_pid}/fd/2").write_text("Traceback\n  something that nobody foresaw\n")
+    os.kill(link.keeper_pid, signal.SIGKILL)
+    link.close()
+    assert caplog.messages == ["the relay keeper left these words: Traceback something that nobody foresaw"]
+
+
 def test_the_board_of_a_killed_keeper_is_free_at_once(make_board):
     board = make_board("modbus-tcp")
     settings = BoardSettings("modbus-tcp", board.port)
