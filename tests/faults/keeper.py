@@ -69,14 +69,16 @@ def passed_through(change: Callable[[Permit], Permit | None]) -> Live:
 
 
 class OneFrame:
-    """The frame of the first permit, in every one after it."""
+    """The frame of the first permit, in every one that follows it without a gap."""
 
     def __init__(self) -> None:
         self._first: Permit | None = None
+        self._newest_seq = -1
 
     def __call__(self, permit: Permit) -> Permit:
-        if self._first is None or permit.seq - self._first.seq > 100:
+        if self._first is None or permit.seq != self._newest_seq + 1:
             self._first = permit
+        self._newest_seq = permit.seq
         return replace(permit, frame_seq=self._first.frame_seq, captured_ns=self._first.captured_ns)
 
 
