@@ -69,16 +69,18 @@ def passed_through(change: Callable[[Permit], Permit | None]) -> Live:
 
 
 class OneFrame:
-    """The frame of the first permit, in every one that follows it without a gap."""
+    """The frame of the first permit, in every one after it; a pause begins anew."""
+
+    PAUSE_NS = 2 * DEADLINE_MS * 10**6
 
     def __init__(self) -> None:
         self._first: Permit | None = None
-        self._newest_seq = -1
+        self._newest_ns = 0
 
     def __call__(self, permit: Permit) -> Permit:
-        if self._first is None or permit.seq != self._newest_seq + 1:
+        if self._first is None or permit.judged_ns - self._newest_ns > self.PAUSE_NS:
             self._first = permit
-        self._newest_seq = permit.seq
+        self._newest_ns = permit.judged_ns
         return replace(permit, frame_seq=self._first.frame_seq, captured_ns=self._first.captured_ns)
 
 
