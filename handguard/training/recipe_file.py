@@ -13,14 +13,12 @@ from) stands there and not here. Anything unknown is refused.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
-import yaml
-
+from handguard.config.strict_yaml import parse
 from handguard.detection.architectures import member_of
 from handguard.errors import ConfigError, mismatch
 from handguard.training.augment import Augmentation
@@ -73,18 +71,15 @@ def read_recipe_file(path: Path, architecture: str) -> Ordered:
     return Ordered(changes=read, **own)
 
 
-def _read(path: Path) -> Any:
+def _read(path: Path) -> object:
+    """YAML, and so JSON too."""
     try:
-        text = path.read_text()
-        return json.loads(text) if path.suffix == ".json" else yaml.safe_load(text)
+        tree = parse(path.read_bytes())
     except OSError as error:
         raise ConfigError(mismatch(str(path), "a training recipe", error.strerror)) from error
-    except (ValueError, yaml.YAMLError) as error:
-        raise ConfigError(mismatch(str(path), "YAML, or JSON in a .json file", _one_line(error))) from error
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())
+    if tree.problems:
+        raise ConfigError(tree.problems[0].worded(str(path)))
+    return tree.value
 
 
 def _table(where: str, value: Any) -> dict[str, Any]:
@@ -102,13 +97,9 @@ def _refuse_strangers(where: str, table: dict[str, Any], known: list[str]) -> No
 
 
 def _number(where: str, value: Any) -> float:
-    """YAML takes 2e-3, without a point, for a text: a text that is a number is one."""
-    try:
-        if isinstance(value, bool):
-            raise TypeError
-        return float(value)
-    except (TypeError, ValueError) as error:
-        raise ConfigError(mismatch(where, "a number", repr(value))) from error
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise ConfigError(mismatch(where, "a number", repr(value)))
+    return float(value)
 
 
 def _between(low: float, high: float) -> Callable[[str, Any], float]:

@@ -44,13 +44,13 @@ def test_every_kind_of_value_arrives(tmp_path: Path) -> None:
     assert ordered.augmentation == replace(Augmentation(), zoom=(0.5, 2.0), mosaic=0.0, photometric=False)
 
 
-def test_json_says_the_same_and_an_empty_file_changes_nothing(tmp_path: Path) -> None:
+def test_json_says_the_same_and_an_empty_table_changes_nothing(tmp_path: Path) -> None:
     path = tmp_path / "recipe.json"
     path.write_text(json.dumps({"weight_decay": 0.05, "augmentation": {"flip": 0}}))
     assert read_recipe_file(path, "palmnet-s") == Ordered(
         {"weight_decay": 0.05}, replace(Augmentation(), flip=0.0)
     )
-    assert read(tmp_path, "") == Ordered()
+    assert read(tmp_path, "{}") == Ordered()
 
 
 @pytest.mark.parametrize(
@@ -60,7 +60,8 @@ def test_json_says_the_same_and_an_empty_file_changes_nothing(tmp_path: Path) ->
         ("focal_loss: 2", "focal_loss: expected true or false, found 2"),
         ("learning_rate: fast", "learning_rate: expected a number, found 'fast'"),
         ("learning_rate: 2", "learning_rate: expected a number from 1e-08 to 1, found 2"),
-        ("learning_rate: .nan", "learning_rate: expected a number from"),
+        ("learning_rate: .nan", "learning_rate: expected a finite number"),
+        ("learning_rate: 1\nlearning_rate: 2", "learning_rate: expected each key once"),
         ("ema_decay: true", "ema_decay: expected a number, found True"),
         ("warmup_steps: 1.5", "warmup_steps: expected a whole number"),
         ("precision: fp8", "precision: expected bf16 or float32, found 'fp8'"),
@@ -77,6 +78,7 @@ def test_json_says_the_same_and_an_empty_file_changes_nothing(tmp_path: Path) ->
         ("sides_px: [[1, []]]", "sides_px: expected sides in multiples of 32 from 64 on"),
         ("sides_px: [[1, [300]]]", "sides_px: expected sides in multiples of 32 .*, found 300"),
         ("a: [", "expected YAML"),
+        ("", "found an empty file"),
         ("3", "expected a table"),
     ],
 )
