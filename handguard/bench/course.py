@@ -206,6 +206,7 @@ def _result(stopwatch: Stopwatch, trips_ns: NDArray[np.int64]) -> dict[str, Any]
         "calm_ms": {name: percentiles(values[labels == CALM].tolist()) for name, values in spans.items()},
         "troubled_ms": {name: percentiles(values[labels == TROUBLED].tolist()) for name, values in spans.items()},
         "trips": len(stopwatch.trips),
+        "locked_out_by": stopwatch.locked_out_by,
         "permit_to_board_ms": percentiles((trips[:, 2] - trips[:, 1]).tolist()),
         "frame_to_board_ms": percentiles((trips[:, 2] - trips[:, 0]).tolist()),
         "page_faults_per_frame": percentiles(faults.tolist()),

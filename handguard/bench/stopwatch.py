@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from handguard.detection.backends.engine import Engine
 from handguard.detection.detector import HandDetector
 from handguard.ports import PermitLine
-from handguard.types import Decision, Detections, Frame, KeeperReport, Permit, Tripped
+from handguard.types import Decision, Detections, Frame, KeeperReport, Permit, State, Tripped
 
 JOINTS = ("captured", "taken", "asked", "fed", "answered", "detected", "judged", "sent")
 STAGES = ("mailbox", "trust", "preprocess", "network", "decode", "zones", "permit")
@@ -93,6 +93,7 @@ class Stopwatch:
         self.label = 0
         self.trips: list[tuple[int, int]] = []  # captured_ns, sent_ns
         self.resident_bytes: list[int] = []
+        self.locked_out_by = ""  # the cause of the first tick in lockout
 
     @property
     def rows_ns(self) -> NDArray[np.int64]:
@@ -111,6 +112,8 @@ class Stopwatch:
 
     def record(self, decision: Decision, permit: Permit, report: KeeperReport | None = None) -> None:
         """Note one tick; those without a judged frame, and those beyond the last row, are left out."""
+        if decision.state is State.LOCKOUT and not self.locked_out_by:
+            self.locked_out_by = decision.cause
         if decision.detections is None or self._count == len(self._rows):
             return
         times, engine = decision.times, self._detector.engine

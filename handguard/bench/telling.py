@@ -86,8 +86,8 @@ def _notices(stream: dict[str, Any]) -> Iterator[str]:
         yield f"{stream['dropped']} frames came while another was being judged, and were replaced by newer ones"
     if not stream["trips"]:
         yield "no picture of this footage shows a hand in a stop zone: the way to the board was not timed"
-    if "LOCKOUT" in stream["states"]:
-        yield "the run locked itself out on the way, and timed no stop after that"
+    if stream["locked_out_by"]:
+        yield f"the run locked itself out on the way, and timed no stop after that: {stream['locked_out_by']}"
     if stream["faults"]:
         yield f"faults: {', '.join(stream['faults'])}"
 
