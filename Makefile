@@ -1,7 +1,7 @@
 # Two commands matter: `make demo` and `make test`. Both set the machine up first.
 PYTHON_FILES := handguard tests benchmarks run_monitor.py .ci
 BIN := .venv/bin
-JOBS ?= 3  # many tests wait for real processes: three at a time keep two cores busy
+JOBS ?= 2
 
 .DEFAULT_GOAL := help
 .PHONY: help venv tools numbers bench audit demo lint types unit test mutation faults soak clean

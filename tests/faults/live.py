@@ -32,8 +32,10 @@ class Live:
         raise AssertionError(f"{fault.recorded!r} is not in the record of {TRIES} stops")
 
     def _tried(self, fault: Fault, stand: Stand) -> float | None:
-        """Milliseconds; None where a starved machine stopped for want of frames before the fault showed."""
-        stand.run()
+        """Milliseconds; None where a starved machine stopped for want of frames before the fault showed, or where
+        the board was away for three questions before it began."""
+        if not stand.runs():
+            return None
         since_ns = time.monotonic_ns()
         self.inject(stand)
         if fault.reaction is Reaction.RUNS_ON:

@@ -189,6 +189,16 @@ class Stand:
             self.press()
             self.until(lambda: self.is_on() and self.shown()["state"] == "RUN", limit_s=0.5)
 
+    def runs(self) -> bool:
+        """Press reset until the machine may run; False where it is locked out by then."""
+        try:
+            self.run()
+        except AssertionError:
+            if not self.is_locked_out:
+                raise
+            return False
+        return True
+
     def begins(self) -> bool:
         """Has it come to its reset, and not to a lockout?"""
         self.until(lambda: self.shown()["state"] in ("AWAIT_RESET", "LOCKOUT"))
