@@ -10,9 +10,9 @@ both. All threads of the process are raised, not the loop's alone: whoever holds
 Python's lock keeps the loop waiting, so nobody who may hold it may be made to wait by
 a stranger. Threads that only remember or listen stay below the loop.
 
-Programs that are started by those threads do not inherit any of it. Which cores all of
-handguard may use is the administrator's matter (`taskset`, systemd's CPUAffinity=):
-what was given is told.
+Programs that are started later inherit no priority and no lock; one that loop or camera
+start would inherit their cores. Which cores all of handguard may use is the administrator's
+matter (`taskset`, systemd's CPUAffinity=): what was given is told.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ import ctypes
 import os
 import resource
 import threading
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -71,12 +71,14 @@ class Precedence:
     def take(self) -> Granted:
         """Ask for everything, for the threads there are now; what was given. Never raises."""
         self._realtime = _set(0, os.SCHED_FIFO, LOOP)
-        self._pinned = self._before.issuperset(self._asked or (-1,)) and _keep_to(0, self._asked)
+        self._pinned = bool(self._asked) and self._before.issuperset(self._asked) and _keep_to(0, self._asked)
         self.extend()
         return Granted(self._realtime, _lock_memory(), tuple(sorted(os.sched_getaffinity(0))), self._asked)
 
     def extend(self) -> None:
         """The same for the threads that were started since `take`, where it was granted. Never raises."""
+        if not (self._realtime or self._pinned):
+            return
         beside = {thread.native_id for thread in threading.enumerate() if _is_beside(thread)}
         for tid in _other_threads():
             if self._realtime:
@@ -106,17 +108,17 @@ def _other_threads() -> list[int]:
 
 
 def _set(tid: int, policy: int, priority: int) -> bool:
-    """False: refused, or the thread has ended."""
-    with suppress(OSError):
-        os.sched_setscheduler(tid, policy, os.sched_param(priority))
-        return True
-    return False
+    return _is_granted(lambda: os.sched_setscheduler(tid, policy, os.sched_param(priority)))
 
 
 def _keep_to(tid: int, cores: Collection[int]) -> bool:
+    return _is_granted(lambda: os.sched_setaffinity(tid, cores))
+
+
+def _is_granted(ask: Callable[[], None]) -> bool:
     """False: refused, or the thread has ended."""
     with suppress(OSError):
-        os.sched_setaffinity(tid, cores)
+        ask()
         return True
     return False
 
