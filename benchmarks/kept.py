@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import json
 from pathlib import Path
 from typing import Any
 
-from handguard.atomic import write_atomically
+from handguard.atomic import write_json
 
 
 def orders(told: str | None, **folders: str) -> argparse.Namespace:
@@ -28,4 +27,4 @@ def folder(text: str) -> Path:
 def keep(path: Path, found: dict[str, Any]) -> None:
     """Results as JSON."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_atomically(path, (json.dumps(found, indent=1) + "\n").encode())
+    write_json(path, found)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import secrets
 from collections.abc import Iterator
@@ -13,6 +14,11 @@ def write_atomically(path: Path, data: bytes) -> None:
     """Put `data` in `path`, whole or not at all. Raises `OSError`; then the old file is untouched."""
     with appearing_whole(path) as fresh:
         fresh.write_bytes(data)
+
+
+def write_json(path: Path, value: object) -> None:
+    """Put `value` in `path` as JSON that a person can read, whole or not at all. Raises `OSError`."""
+    write_atomically(path, (json.dumps(value, indent=1) + "\n").encode())
 
 
 @contextmanager

@@ -5,7 +5,6 @@ Exit 0 when everything was measured, 2 for a wrong input.
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated
 
@@ -42,7 +41,7 @@ def bench(
     It is the live program itself that runs, at the camera's pace, with its keeper, recorder and evidence, on
     the site's own footage. No real relay is touched, whatever the settings say.
     """
-    from handguard.atomic import write_atomically
+    from handguard.atomic import write_json
     from handguard.bench.bench import Request
     from handguard.bench.bench import bench as measure
     from handguard.bench.telling import draw_histogram, told
@@ -52,6 +51,6 @@ def bench(
     result = measure(request, lambda line: errors.print(line, style="dim", highlight=False))
     Console().print(told(result))
     if json_out is not None:
-        write_atomically(json_out, (json.dumps(result, indent=1) + "\n").encode())
+        write_json(json_out, result)
     if histogram is not None:
         draw_histogram(result["streams"], histogram)

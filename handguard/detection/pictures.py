@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from handguard.atomic import write_atomically
+from handguard.atomic import write_json
 from handguard.detection.detector import HandDetector, Region
 from handguard.detection.loading import Choice, load_detector
 from handguard.errors import DatasetError, mismatch
@@ -37,7 +36,7 @@ def detect_pictures(
             {"file": str(path), "width_px": size[0], "height_px": size[1], "hands": _hands(detector, image)}
         )
         progress(done, len(paths))
-    write_atomically(out, (json.dumps({"model": description, "images": results}, indent=1) + "\n").encode())
+    write_json(out, {"model": description, "images": results})
 
 
 def read_picture(path: Path) -> NDArray[np.uint8]:

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from handguard.assembly import model_sha256
-from handguard.atomic import write_atomically
+from handguard.atomic import write_json
 from handguard.config import Settings, fingerprint, load
 from handguard.errors import ConfigError, RecordingError, mismatch
 from handguard.evidence.decisions import DecisionLine, read_decisions
@@ -138,7 +138,7 @@ def audit(
     rows = tuple(_row(task, outcomes, options.drift) for task in tasks)
     scores = [row.score for row in rows if row.score is not None]
     result = Audit(folder, a, b, rows, together(scores), software())
-    write_atomically(options.out / AUDIT, json.dumps(result.to_json(), indent=1).encode() + b"\n")
+    write_json(options.out / AUDIT, result.to_json())
     return result
 
 

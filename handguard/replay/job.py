@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from handguard.assembly import detector_of
-from handguard.atomic import write_atomically
+from handguard.atomic import write_json
 from handguard.config import Settings
 from handguard.config.loading import checked
 from handguard.config.strict_yaml import Tree
@@ -77,7 +77,7 @@ def do(job: Job, progress: Progress | None = None, detector_for: DetectorMaker =
         outcome = _judged(job, progress, detector_for)
         kept = {"recorded_s": outcome.recorded_s, "took_s": outcome.took_s, "proof": outcome.proof}
         result = {"identity": asdict(job.identity), **kept}
-        write_atomically(Path(job.out) / RESULT, json.dumps(result, indent=1).encode() + b"\n")
+        write_json(Path(job.out) / RESULT, result)
     except (HandguardError, OSError) as error:
         return Outcome(error=str(error))
     return outcome

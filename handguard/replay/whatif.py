@@ -8,14 +8,13 @@ What was found in the pictures stays: a network or a lower threshold needs the v
 
 from __future__ import annotations
 
-import json
 from contextlib import ExitStack
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from handguard.assembly import rules_of
-from handguard.atomic import appearing_whole, write_atomically
+from handguard.atomic import appearing_whole, write_json
 from handguard.config import Settings
 from handguard.errors import ConfigError, EndOfVideo, RecordingError, mismatch
 from handguard.evidence.decisions import decision_line, read_decisions
@@ -45,7 +44,7 @@ def write_reproduction(book: Book, out: Path | None) -> Reproduction:
 
             result = reproduce(book, see=keep)
             file.flush()
-        write_atomically(out / REPRODUCTION, json.dumps(_facts(result), indent=1).encode() + b"\n")
+        write_json(out / REPRODUCTION, _facts(result))
     except OSError as error:
         raise RecordingError(mismatch(str(out), "a place to write the results", error)) from error
     return result

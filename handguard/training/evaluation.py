@@ -8,7 +8,6 @@ size, because a detector is made for one size of frame.
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -16,7 +15,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from handguard.atomic import write_atomically
+from handguard.atomic import write_json
 from handguard.detection.detector import Region
 from handguard.detection.loading import Choice, load_detector
 from handguard.training import measures
@@ -112,7 +111,7 @@ def write_numbers(found: dict[str, Any], path: Path) -> None:
     """As JSON, whole or not at all."""
     with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(path, (json.dumps(found, indent=1) + "\n").encode())
+        write_json(path, found)
 
 
 def _voc07(answers: Sequence[Answer]) -> dict[str, float | None]:
