@@ -9,6 +9,10 @@ moment ago; and a monitor that falls silent opens it at the deadline.
 
 from __future__ import annotations
 
+import itertools
+from dataclasses import replace
+
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
@@ -29,8 +33,9 @@ from handguard.relay.keeper_state import (
     PermitUnreadable,
     Woke,
     Written,
+    report_of,
 )
-from handguard.relay.wire import Fault, WirePermit
+from handguard.relay.wire import Fault, Trait, WirePermit
 from handguard.safety import interlock
 from handguard.types import Output, State
 
@@ -41,6 +46,8 @@ SHORTEST_MS, LONGEST_MS = 100, 3000
 
 
 class AnythingBetweenThem(RuleBasedStateMachine):
+    limits = LIMITS
+
     @initialize(uptime_ms=st.integers(1, 10**9), rest_ms=st.sampled_from([0, 20, 100]), is_read=st.booleans())
     def power_up(self, uptime_ms: int, rest_ms: int, is_read: bool) -> None:
         self.now_ns = uptime_ms * MS
@@ -110,11 +117,11 @@ class AnythingBetweenThem(RuleBasedStateMachine):
             captured_ns=self.captured_ns,
             intruded=self.hand,
             reset_down=self.button,
-            contactor_open=self.keeper.contactor_open,
+            contactor_open=report_of(self.keeper, self.now_ns, Trait.NONE).contactor_open,
             impairments=frozenset(faults & RECOVERABLE),
             faults=frozenset(faults - RECOVERABLE),
         )
-        self.memory = interlock.step(self.memory, seen, LIMITS)
+        self.memory = interlock.step(self.memory, seen, self.limits)
         output = interlock.output_of(self.memory.state)
         if frame or output is Output.OFF:
             self.send(output, loses)
@@ -131,9 +138,9 @@ class AnythingBetweenThem(RuleBasedStateMachine):
     # What can happen ------------------------------------------------------------------------
 
     @rule(n=st.integers(1, 6))
-    def frames(self, n: int) -> None:
+    def frames(self, n: int, every_ms: int = FRAME_MS) -> None:
         for _ in range(n):
-            self.wait(FRAME_MS)
+            self.wait(every_ms)
             self.tick()
 
     @rule()
@@ -233,3 +240,29 @@ class AnythingBetweenThem(RuleBasedStateMachine):
 
 TestAnythingBetweenThem = AnythingBetweenThem.TestCase
 TestAnythingBetweenThem.settings = settings(max_examples=40, stateful_step_count=40)
+
+
+class Hurried(AnythingBetweenThem):
+    """A site where the machine starts by itself, as soon as it may: nothing here is ever broken."""
+
+    limits = replace(LIMITS, restart=interlock.Restart.AUTOMATIC)
+
+    def switch(self, closed: bool) -> None:
+        self.was_reset = True
+        super().switch(closed)
+
+
+@pytest.mark.parametrize("rest_ms", [0, 20, 100])
+@pytest.mark.parametrize("every_ms", [20, 33, 40])
+def test_a_sound_board_is_never_locked_out_however_soon_the_machine_starts_again(rest_ms: int, every_ms: int):
+    for free, with_a_hand in itertools.product(range(15, 60), (1, 2, 3)):
+        site = Hurried()
+        site.power_up(1, rest_ms, is_read=True)
+        site.frames(free, every_ms)
+        site.hand = True
+        site.frames(with_a_hand, every_ms)
+        assert site.memory.state is State.TRIPPED, site.memory.cause
+        site.hand = False
+        site.frames(30, every_ms)
+        assert site.memory.state is State.RUN, (free, with_a_hand, site.memory.cause)
+        assert site.contact

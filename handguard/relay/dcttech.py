@@ -66,6 +66,7 @@ class Dcttech:
         """Open and claim the node, and read one report. Raises `ConfigError` or `DeviceMissing`."""
         self._capabilities = self.promise(settings)
         self._name, self._channel, self._control = settings.port, settings.channel, control
+        self._told = Command.OFF
         self._contact: bool | None = None
         self._fd = _opened(settings.port)
         try:
@@ -94,6 +95,8 @@ class Dcttech:
         return self._capabilities
 
     def write(self, command: Command) -> None:
+        if command is not self._told:  # what was answered before a change is no news after it
+            self._told, self._contact = command, None
         self._transfer(_HIDIOCSFEATURE, set_report(self._channel, command))
 
     def ask(self) -> None:

@@ -16,7 +16,8 @@ Rule 5. OFF is written first and reported afterwards. It is written again after
         have missed it, and about every second from then on.
 Rule 6. Only OFF may interrupt. ON, and questions to the board, wait until the
         board has had its rest; a board that needs rest is not questioned while
-        ON, so that a stop never falls into the pause after a question.
+        ON or before one, so that no stop falls into the pause after a question.
+Rule 7. Where a board answers at all, the contact is seen to open before each ON.
 
 Everything here is pure: `step` is given what happened and what time it is, and
 answers with the next state and what to do, in order. `relay.keeper_process` does
@@ -172,6 +173,7 @@ def _off_permit(state: KeeperState, permit: WirePermit, now_ns: int) -> KeeperSt
         _off(state, now_ns),
         armed=not state.standing,
         held=state.standing,
+        expires_ns=-1,
         frame_seq=permit.frame_seq,
         captured_ns=max(state.captured_ns, permit.captured_ns),
     )
@@ -182,8 +184,9 @@ def _on_permit(state: KeeperState, permit: WirePermit, now_ns: int, limits: Keep
     if not state.armed or state.standing:
         return state
     state = replace(state, expires_ns=permit.judged_ns + limits.deadline_ns)
-    if not state.is_rested(now_ns):
-        return state  # a board that needs rest is switched on by a later permit
+    is_open_or_on = state.output is Command.ON or state.is_open_for_all_we_know
+    if not (state.is_rested(now_ns) and is_open_or_on):
+        return state  # it is switched on by a later permit
     if state.output is Command.OFF:
         return replace(state, output=Command.ON, changed_ns=now_ns, contactor_open=None)
     is_due = state.renew_ns is not None and now_ns - state.told_on_ns >= state.renew_ns
@@ -210,7 +213,7 @@ def _off(state: KeeperState, now_ns: int) -> KeeperState:
     if state.output is Command.OFF:
         return state
     off = replace(state, output=Command.OFF, changed_ns=now_ns, contactor_open=None, unanswered=0)
-    return _off_series(off, now_ns)
+    return _off_series(replace(off, ask_due_ns=now_ns), now_ns)
 
 
 def _off_series(state: KeeperState, now_ns: int) -> KeeperState:
@@ -268,7 +271,8 @@ def _reopen(state: KeeperState, now_ns: int, actions: list[Action]) -> KeeperSta
 def _may_ask(state: KeeperState, now_ns: int) -> bool:
     """Is the board worth a question now, and would neither ON nor OFF have to wait for it?"""
     gave_up = state.unanswered >= ASKS_BEFORE_SILENT and not state.answered
-    if gave_up or not state.readback or now_ns < state.ask_due_ns or not state.is_rested(now_ns):
+    yields = state.awaits_on(now_ns) and state.is_open_for_all_we_know
+    if gave_up or yields or not state.readback or now_ns < state.ask_due_ns or not state.is_rested(now_ns):
         return False
     if state.output is Command.ON:
         return not state.min_interval_ns
@@ -285,13 +289,9 @@ def _beat(before: KeeperState, state: KeeperState, now_ns: int, actions: list[Ac
     is_due = now_ns >= state.beat_due_ns
     if is_due and state.is_open:
         actions.append(Action.LOOK)
-    if is_due or _news(before) != _news(state):
+    if is_due or before.news != state.news:
         actions.append(Action.REPORT)
     return replace(state, beat_due_ns=now_ns + BEAT_NS) if is_due else state
-
-
-def _news(state: KeeperState) -> tuple[object, ...]:
-    return state.permit_seq, state.output, state.written_ns, state.contactor_open, state.reset_down, state.faults
 
 
 def _is_done(state: KeeperState, now_ns: int) -> bool:

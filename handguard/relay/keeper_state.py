@@ -144,10 +144,24 @@ class KeeperState:
         """Would the board hear a word that may wait until it does?"""
         return now_ns - self.spoke_ns >= self.min_interval_ns
 
+    def awaits_on(self, now_ns: int) -> bool:
+        """Is an ON permitted that still waits for the board?"""
+        return self.output is Command.OFF and self.armed and now_ns <= self.expires_ns
+
+    @property
+    def is_open_for_all_we_know(self) -> bool:
+        """Was the contact seen to open since the last ON? A board that never answers cannot tell."""
+        return self.contactor_open is True or not self.answered
+
     @property
     def off_repeat_ns(self) -> int:
         """A board that may be answering a renewal, and is deaf then, is told OFF again right after it."""
         return self.min_interval_ns if self.renew_ns and self.min_interval_ns else OFF_REPEAT_NS
+
+    @property
+    def news(self) -> tuple[object, ...]:
+        """What is reported at once when it changes."""
+        return self.permit_seq, self.output, self.written_ns, self.contactor_open, self.reset_down, self.faults
 
     @property
     def faults(self) -> Fault:
@@ -159,13 +173,13 @@ Step = tuple[KeeperState, tuple[Action, ...]]  # what `keeper.step` answers
 
 
 def report_of(state: KeeperState, now_ns: int, granted: Trait) -> WireReport:
-    """What the monitor is told."""
+    """What the monitor is told. A contact that is open because its ON still waits does not disobey: nothing is said."""
     return WireReport(
         permit_seq=state.permit_seq,
         command=state.output,
         written_ns=state.written_ns,
         sent_ns=now_ns,
-        contactor_open=state.contactor_open,
+        contactor_open=None if state.contactor_open and state.awaits_on(now_ns) else state.contactor_open,
         reset_down=state.reset_down,
         faults=state.faults,
         traits=granted | (Trait.READBACK if state.answered else Trait.NONE),

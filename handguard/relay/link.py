@@ -18,18 +18,15 @@ from __future__ import annotations
 import logging
 import select
 import socket
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from pathlib import Path
 
 from handguard.errors import DeviceError, DeviceMissing, HandguardError
 from handguard.relay.board import BoardSettings, Command
 from handguard.relay.boards import located, open_board, promised
-from handguard.relay.keeper_process import settings_json
+from handguard.relay.keeper_child import ended, spawned
 from handguard.relay.keeper_state import MS, KeeperLimits
 from handguard.relay.reserve import Reserve
 from handguard.relay.serial_port import port_notice
@@ -51,7 +48,6 @@ CLOSE_LIMIT_S = 8.0  # above the keeper's own limit for a lost board
 EMERGENCY_LIMIT_S = 10.0
 EMERGENCY_RETRY_S = 0.05
 SILENT = "relay board: it answers no question about its contact, so that one that does not follow is not seen"
-_ROOT = Path(__file__).parents[2]  # what must be on the keeper's path to import handguard
 _COMMANDS = {Output.OFF: Command.OFF, Output.ON: Command.ON}
 _OUTPUTS = {command: output for output, command in _COMMANDS.items()}
 
@@ -79,7 +75,8 @@ class KeeperLink:
         self._lock = threading.Lock()
         self._is_closing = False
         self._off_taken_ns: int | None = None  # by an emergency OFF
-        self._keeper, self._socket = _spawn(self._board, limits or KeeperLimits())
+        self._told, self._turned_seq = Output.OFF, -1  # what was asked for last, and by which permit first
+        self._keeper, self._socket = spawned(self._board, limits or KeeperLimits())
         self._newest = self._first_report()
         self._reserve = Reserve()
         self._listener = threading.Thread(target=self._listen, name="keeper-link", daemon=True)
@@ -124,6 +121,8 @@ class KeeperLink:
 
     def send(self, permit: Permit) -> None:
         """Hand over a permit without blocking. Never raises; what failed shows in `report`."""
+        if permit.output is not self._told:
+            self._told, self._turned_seq = permit.output, permit.seq
         command = _COMMANDS[permit.output]
         wire = WirePermit(permit.seq, permit.frame_seq, permit.captured_ns, permit.judged_ns, command)
         try:
@@ -134,16 +133,18 @@ class KeeperLink:
     def report(self) -> KeeperReport:
         """The newest report, without blocking, with the link's own faults and those of the reports before it.
 
-        A fault that came and went between two looks is told once.
+        A fault that came and went between two looks is told once. A report from before the
+        last change of the output tells nothing of the contact: it may just not have been heard yet.
         """
         with self._lock:
             newest, unread, self._unread = self._newest, self._unread, Fault.NONE
         off_taken_ns = self._off_taken_ns
+        is_news = off_taken_ns is None and newest.permit_seq >= self._turned_seq
         return KeeperReport(
             permit_seq=newest.permit_seq,
             output=_OUTPUTS[newest.command] if off_taken_ns is None else Output.OFF,
             written_ns=newest.written_ns if off_taken_ns is None else off_taken_ns,
-            contactor_open=newest.contactor_open if off_taken_ns is None else None,
+            contactor_open=newest.contactor_open if is_news else None,
             reset_down=self.reset_down,
             faults=(newest.faults | unread).names | self._faults,
         )
@@ -171,7 +172,7 @@ class KeeperLink:
         self._is_closing = True
         with suppress(OSError):
             self._socket.shutdown(socket.SHUT_WR)
-        status = _ended(self._keeper, CLOSE_LIMIT_S)
+        status = ended(self._keeper, CLOSE_LIMIT_S)
         self._listener.join(CLOSE_LIMIT_S + EMERGENCY_LIMIT_S)
         if status != 0 and self._off_taken_ns is None:
             self.emergency_off()
@@ -265,36 +266,8 @@ class _Lost(Exception):
     """The keeper is gone; the message is the fault to report."""
 
 
-def _spawn(board: BoardSettings, limits: KeeperLimits) -> tuple[subprocess.Popen[str], socket.socket]:
-    """A keeper in its own interpreter and session, so that Ctrl-C and Ctrl-Z do not reach it."""
-    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    module = "handguard.relay.keeper_process"
-    command = [sys.executable, "-E", "-s", "-m", module, str(theirs.fileno()), settings_json(board, limits)]
-    with theirs:
-        keeper = subprocess.Popen(
-            command,
-            pass_fds=[theirs.fileno()],
-            cwd=_ROOT,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            text=True,
-            start_new_session=True,
-        )
-    return keeper, ours
-
-
 def _waited_for(holds: Callable[[], bool], limit_s: float) -> bool:
     give_up_s = time.monotonic() + limit_s
     while not holds() and time.monotonic() < give_up_s:
         time.sleep(0.01)
     return holds()
-
-
-def _ended(keeper: subprocess.Popen[str], limit_s: float) -> int:
-    """The exit status, after a kill if it takes too long."""
-    try:
-        return keeper.wait(limit_s)
-    except subprocess.TimeoutExpired:
-        keeper.kill()
-        return keeper.wait()

@@ -191,6 +191,29 @@ def test_garbage_never_becomes_an_answer(case, make_board, opened):
 
 
 @every_case
+def test_an_answer_from_before_a_change_is_no_news_after_it(case, make_board, opened):
+    board = make_board(case.kind, reply_ms=30.0)
+    relay = begin(opened(case.settings(board)))
+    for command in (ON, OFF):
+        relay.write(command)
+        assert relay.contactor_open() is None, command
+        answer(relay)
+
+
+@pytest.mark.parametrize("case", [case for case in CASES if case.kind != "heartbeat"], ids=lambda case: case.name)
+def test_an_answer_on_its_way_at_a_change_is_no_news_after_it(case, make_board, opened):
+    """The heartbeat board numbers its answers; that of the change itself tells of the contact."""
+    board = make_board(case.kind, reply_ms=30.0)
+    relay = begin(opened(case.settings(board)))
+    before = len(heard(board))
+    relay.ask()
+    assert board.wait_until(lambda b: len(heard(b)) > before)
+    relay.write(ON)
+    time.sleep(0.1)
+    assert relay.contactor_open() is None
+
+
+@every_case
 def test_a_new_question_forgets_the_old_answer(case, make_board, opened):
     relay = opened(case.settings(make_board(case.kind, reply_ms=30.0)))
     relay.write(OFF)

@@ -30,6 +30,7 @@ FIRMWARE = Path(__file__).parents[2] / "firmware"
 VECTORS = FIRMWARE / "vectors.csv"
 ROWS = list(csv.DictReader(VECTORS.read_text().splitlines()))
 CASES = {name: list(rows) for name, rows in itertools.groupby(ROWS, lambda row: row["case"])}
+ATTEMPTS = 5
 SLACK_MS = 400  # of a machine that is doing something else
 
 
@@ -72,6 +73,25 @@ def comes_to_say(relay, is_open: bool, limit_s: float = 1.0) -> bool:
     while answered(relay) is not is_open and time.monotonic() < give_up_s:
         relay.ask()
     return answered(relay) is is_open
+
+
+def runs_while_told(board, relay) -> bool:
+    """Ten words 20 ms apart. False, with the latch released, where we stood still for so long that the board
+    rightly dropped out; a board that drops out although it was told is an error."""
+    running(board, relay)
+    told_ns = [time.monotonic_ns()]
+    try:
+        for _ in range(10):
+            time.sleep(0.02)
+            relay.write(ON)
+            told_ns.append(time.monotonic_ns())
+        return answered(relay) is False
+    except DeviceError:
+        told_ns.append(time.monotonic_ns())
+        assert max(b - a for a, b in itertools.pairwise(told_ns)) > 60 * MS, "it was told in time, and dropped out"
+    board.press()
+    time.sleep(0.45)
+    return False
 
 
 def running(board, relay) -> None:
@@ -172,11 +192,7 @@ class TestEitherBoard:
     """What holds for the twin and for the firmware."""
 
     def test_it_runs_while_told_again_and_stops_when_told(self, board, relay):
-        running(board, relay)
-        for _ in range(10):
-            time.sleep(0.02)
-            relay.write(ON)
-        assert answered(relay) is False
+        assert any(runs_while_told(board, relay) for _ in range(ATTEMPTS))
         relay.write(OFF)
         assert board.wait_until(lambda b: not b.closed())
         assert comes_to_say(relay, is_open=True)

@@ -390,6 +390,75 @@ def test_on_waits_for_the_rest_of_the_board_and_is_given_by_a_later_permit():
     assert bench.permit(ON).output is ON
 
 
+def test_an_on_that_waits_comes_before_a_question():
+    bench = Bench(RESTING).wait(310).feed(ContactRead(True)).permit(OFF).wait(940)
+    reminded_ns, word = bench.words[-1]
+    assert word is Action.WRITE_OFF  # so it rests, and when it has, both the question and the ON are due
+    while bench.output is OFF:
+        bench.wait(1).permit(ON)
+    assert bench.words[-2:] == [(reminded_ns, Action.WRITE_OFF), (reminded_ns + 100 * MS, Action.WRITE_ON)]
+
+
+def test_on_waits_until_the_contact_has_been_seen_to_open_where_the_board_answers():
+    bench = Bench(QUICK).running().feed(ContactRead(False)).permit(OFF)
+    bench.wait(10).permit(ON)
+    assert bench.output is OFF
+    bench.wait(1).feed(ContactRead(None)).permit(ON)
+    assert bench.output is OFF
+    bench.wait(1).feed(ContactRead(True)).permit(ON)
+    assert bench.output is ON
+
+
+def test_a_contact_not_yet_seen_to_open_is_asked_for_while_an_on_waits():
+    bench = Bench(RESTING).wait(310).feed(ContactRead(True)).permit(OFF)
+    while bench.output is OFF:
+        bench.wait(33).permit(ON)
+    bench.wait(33).permit(OFF)
+    asked = len(bench.said(Action.ASK))
+    for _ in range(30):
+        bench.wait(20).permit(ON)
+    assert bench.output is OFF
+    assert len(bench.said(Action.ASK)) == asked + 1
+    bench.feed(ContactRead(True)).wait(1).permit(ON)
+    assert bench.output is ON
+
+
+def contact_told(bench: Bench) -> bool | None:
+    return report_of(bench.state, bench.now_ns, Trait.NONE).contactor_open
+
+
+@pytest.fixture
+def waiting() -> Bench:
+    """An ON waits for the rest of a board whose contact is open."""
+    bench = Bench(RESTING).wait(310).feed(ContactRead(True)).permit(OFF)
+    assert contact_told(bench) is True
+    bench.wait(20).permit(ON, age_ms=0)
+    assert bench.output is OFF
+    return bench
+
+
+def test_of_an_open_contact_nothing_is_told_while_its_on_waits(waiting):
+    assert contact_told(waiting) is None
+    waiting.now_ns += LIMITS.deadline_ns
+    assert contact_told(waiting) is None
+
+
+def test_an_on_that_nobody_permits_any_more_does_not_wait(waiting):
+    waiting.now_ns += LIMITS.deadline_ns + 1
+    assert contact_told(waiting) is True
+
+
+@pytest.mark.parametrize("end", [lambda b: b.permit(OFF), lambda b: b.feed(PermitUnreadable())])
+def test_an_off_permit_or_a_fault_ends_the_waiting(waiting, end):
+    assert contact_told(end(waiting)) is True
+
+
+def test_of_a_closed_contact_is_told_while_an_on_waits():
+    bench = Bench(QUICK).running().feed(ContactRead(False)).permit(OFF).wait(10).feed(ContactRead(False)).permit(ON)
+    assert bench.output is OFF
+    assert report_of(bench.state, bench.now_ns, Trait.NONE).contactor_open is False
+
+
 def test_off_never_waits():
     bench = Bench(RESTING).wait(530).permit(OFF).wait(1).permit(ON).wait(1).permit(OFF)
     assert [word for _, word in bench.words[-2:]] == [Action.WRITE_ON, Action.WRITE_OFF]
@@ -638,6 +707,13 @@ def test_each_new_frame_tells_a_board_with_a_time_limit_again():
     for _ in range(10):
         bench.wait(33).permit(ON)
     assert len(bench.said(Action.WRITE_ON)) == 11
+
+
+def test_a_board_with_a_time_limit_is_told_again_while_it_says_that_its_contact_is_closed():
+    bench = Bench(TIMED).running()
+    for _ in range(3):
+        bench.wait(33).feed(ContactRead(False)).permit(ON)
+    assert len(bench.said(Action.WRITE_ON)) == 4
 
 
 def test_no_timer_and_no_repeated_frame_tells_it_again():

@@ -112,6 +112,21 @@ def test_the_board_has_been_told_off_once_the_link_exists(board, link):
     assert link.report().faults == frozenset()
 
 
+def test_a_report_from_before_a_change_tells_nothing_of_the_contact(link, monitor):
+    assert link.wait_for_readback()
+    assert monitor.until(lambda: link.report().contactor_open is True, OFF)
+    os.kill(link.keeper_pid, signal.SIGSTOP)
+    try:
+        monitor.send(OFF)
+        assert link.report().contactor_open is True
+        monitor.send(ON)
+        assert link.report().contactor_open is None
+        monitor.send(OFF)
+        assert link.report().contactor_open is None
+    finally:
+        os.kill(link.keeper_pid, signal.SIGCONT)
+
+
 def test_the_relay_follows_the_permits(board, monitor):
     monitor.run(board)
     assert monitor.until(lambda: monitor.link.report().output is ON, ON)
@@ -385,7 +400,7 @@ def test_an_emergency_off_to_a_port_that_takes_nothing_is_no_success(link, monke
 
 
 def test_a_damaged_report_counts_as_a_lost_keeper(board, settings, monkeypatch):
-    monkeypatch.setattr(link_module, "_spawn", spawn_liar)
+    monkeypatch.setattr(link_module, "spawned", spawn_liar)
     link = KeeperLink(settings)
     monitor = Monitor(link)
     assert monitor.until(lambda: "keeper-garbled" in link.report().faults)
