@@ -3,6 +3,7 @@
     name                          input    priors  scores   maps at strides
     palmnet-s, palmnet-m          × 32      4,250  sigmoid  8 16 32 64, pyramid     our backbone for CPUs
     ssdlite-mobilenet-v2          × 32      4,250  sigmoid  8 16 32 64, pyramid     depthwise, for far hands
+    ssdlite-efficientnet-lite0    × 32      4,250  sigmoid  8 16 32 64, pyramid     the same over a stronger one
     ssdlite320-mobilenet-v3-large × 32      3,234  softmax  16 32 64 128 256 512    torchvision's layout
     ssd300-vgg16                  300       8,732  softmax  8 16 32 64 100 300      the paper's
     ssd512-vgg16                  512      24,564  softmax  8 16 32 64 128 256 512  the paper's
@@ -25,6 +26,7 @@ from functools import partial
 
 from handguard.detection import priors
 from handguard.detection.backbones import mobilenet_v3, vgg
+from handguard.detection.backbones.efficientnet_lite import EfficientNetLite0
 from handguard.detection.backbones.layers import conv_bn
 from handguard.detection.backbones.mobilenet_v2 import MobilenetV2
 from handguard.detection.backbones.mobilenet_v3 import MobilenetV3
@@ -77,6 +79,8 @@ CAFFE_MEAN = (0.40784 * 255, 0.45882 * 255, 0.48235 * 255)
 IMAGENET_MEAN = (0.406 * 255, 0.456 * 255, 0.485 * 255)
 IMAGENET_STD = (0.225 * 255, 0.224 * 255, 0.229 * 255)
 HALF = (127.5, 127.5, 127.5)
+LITE_MEAN = (127.0, 127.0, 127.0)
+LITE_STD = (128.0, 128.0, 128.0)
 ONE = (1.0, 1.0, 1.0)
 
 
@@ -156,7 +160,17 @@ def _palmnet(size: str, order: Order) -> Ssd:
 
 
 def _ssdlite_mobilenet_v2(order: Order) -> Ssd:
-    backbone = MobilenetV2(finer=order.remedy)
+    return _octave_ssdlite(order, MobilenetV2(finer=order.remedy), IMAGENET_MEAN, IMAGENET_STD)
+
+
+def _ssdlite_efficientnet_lite0(order: Order) -> Ssd:
+    return _octave_ssdlite(order, EfficientNetLite0(finer=order.remedy), LITE_MEAN, LITE_STD)
+
+
+def _octave_ssdlite(
+    order: Order, backbone: MobilenetV2 | EfficientNetLite0, mean_bgr: Triple, std_bgr: Triple
+) -> Ssd:
+    """Separable heads over a pyramid of maps that each halve the one before."""
     maps = _octave_maps(order, backbone.strides_px)
     per_cell = [one.per_cell for one in maps]
     tower = TopDown(backbone.channels, SLIM_PYRAMID, separable=True)
@@ -167,8 +181,8 @@ def _ssdlite_mobilenet_v2(order: Order) -> Ssd:
         priors.grid(maps, order.input_px),
         ScoreKind.SIGMOID,
         tower=tower,
-        mean_bgr=IMAGENET_MEAN,
-        std_bgr=IMAGENET_STD,
+        mean_bgr=mean_bgr,
+        std_bgr=std_bgr,
     )
     start_rare(network.class_head)
     return network
@@ -267,6 +281,7 @@ def _cells(input_px: tuple[int, int], strides_px: tuple[int, ...]) -> list[tuple
 FAMILY: dict[str, Member] = {
     **{f"palmnet-{size}": Member(partial(_palmnet, size), (320, 320), 32, False) for size in SIZES},
     "ssdlite-mobilenet-v2": Member(_ssdlite_mobilenet_v2, (320, 320), 32),
+    "ssdlite-efficientnet-lite0": Member(_ssdlite_efficientnet_lite0, (320, 320), 32),
     "ssdlite320-mobilenet-v3-large": Member(_ssdlite320_mobilenet_v3, (320, 320), 32),
     "ssd300-vgg16": Member(_ssd300_vgg16, (300, 300)),
     "ssd512-vgg16": Member(_ssd512_vgg16, (512, 512)),

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from torch import nn
 
+from handguard.detection.backbones.efficientnet_lite import EfficientNetLite0
 from handguard.detection.backbones.mobilenet_v2 import MobilenetV2
 from handguard.detection.backbones.mobilenet_v3 import FINER_ROW, ROWS, SPLIT_ROW, MobilenetV3
 from handguard.detection.backbones.resnet import Resnet50
@@ -170,6 +171,32 @@ def _mobilenet_v2() -> Renames:
     return renames
 
 
+def _efficientnet_lite0() -> Renames:
+    """The public PyTorch port numbers all bottlenecks in one list."""
+    renames = {
+        "_conv_stem": "backbone.stem.0.1",  # 0 is the padding
+        "_bn0": "backbone.stem.0.2",
+        **_bottleneck("_blocks.0", "backbone.stem.1.layers", first=0, strided=False),
+    }
+    stages = [("edge", 2), ("part", 2), ("hand", 6), ("scene", 5)]
+    places = [(stage, i) for stage, count in stages for i in range(count)]
+    for number, (stage, i) in enumerate(places, start=1):
+        theirs, ours = f"_blocks.{number}", f"backbone.{stage}.{i}.layers"
+        renames |= {f"{theirs}._expand_conv": f"{ours}.0.0", f"{theirs}._bn0": f"{ours}.0.1"}
+        renames |= _bottleneck(theirs, ours, first=1, strided=i == 0)  # each stage halves the picture first
+    return renames
+
+
+def _bottleneck(theirs: str, ours: str, first: int, strided: bool) -> Renames:
+    """Its depthwise convolution, layer `first` of ours, and the one that brings it down."""
+    return {
+        f"{theirs}._depthwise_conv": f"{ours}.{first}.{int(strided)}",
+        f"{theirs}._bn1": f"{ours}.{first}.{1 + strided}",
+        f"{theirs}._project_conv": f"{ours}.{first + 1}.0",
+        f"{theirs}._bn2": f"{ours}.{first + 1}.1",
+    }
+
+
 _VGG_ADDED = ("backbone.conv4_norm", "backbone.extras", *AFTER_BACKBONE)
 _VGG_FC = ("backbone.fc6", "backbone.fc7")
 
@@ -218,6 +245,15 @@ LAYOUTS = (
         "backbone.stem.0.0",
         ("backbone.beyond", *AFTER_BACKBONE),
         ("features.18", "classifier"),
+    ),
+    Layout(
+        "efficientnet-lite0",
+        "_conv_stem.weight",
+        EfficientNetLite0,
+        _efficientnet_lite0(),
+        "backbone.stem.0.1",
+        ("backbone.beyond", *AFTER_BACKBONE),
+        ("_conv_head", "_bn1", "_fc"),
     ),
 )
 OURS = Layout("handguard", "class_head.predictors", nn.Module, {}, None)

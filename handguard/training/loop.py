@@ -49,6 +49,7 @@ class Recipe:
     cooldown_to: float = 0.02  # of the learning rate, at the end of the cosine
     precision: str = "bf16"  # of the forward pass: bf16 or float32
     focal_loss: bool = False  # of a softmax network: in place of hard negatives
+    frozen: tuple[str, ...] = ()  # parts that stay as they were loaded, like `backbone.stem`
     time_budget_s: float | None = None  # all starts together; the schedule then ends with the budget
     device: str = "cpu"
     workers: int = 1
@@ -88,7 +89,7 @@ def train(
     saved = resume(out / CHECKPOINT, model, average, optimizer)
     step = saved.step if saved else 0
     priors, meter = _PriorsBySide(recipe, crew.device), _meter(recipe, saved)
-    called = crew.wrapped(model.train())
+    called = crew.wrapped(_learning(model, recipe.frozen))
     share_done, lossy = _clock(plan, recipe, meter), _loss_of(model.score_kind, recipe.focal_loss)
 
     for batch in arriving(plan, step, recipe.workers, share_done):
@@ -128,6 +129,20 @@ def _prepared(network: Ssd, recipe: Recipe, device: str) -> tuple[Ssd, Ssd, torc
     """What learns, what follows it, and what moves it. Channels last is the order convolutions run fastest in."""
     model: Ssd = network.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     return model, copy.deepcopy(model).eval().requires_grad_(False), _optimizer(model, recipe)
+
+
+def _learning(model: Ssd, frozen: Sequence[str]) -> Ssd:
+    """Ready to learn; frozen parts keep their weights, and the statistics they were loaded with.
+
+    Raises `ConfigError` for a part that the network does not have.
+    """
+    parts, model = dict(model.named_modules()), model.train()
+    for name in frozen:
+        if not name or name not in parts:
+            within = ", ".join(f"backbone.{one}" for one, _ in model.backbone.named_children())
+            raise ConfigError(mismatch("frozen", f"parts of the network, like {within}", repr(name)))
+        parts[name].eval().requires_grad_(False)
+    return model
 
 
 def _predicted(called: Any, batch: Batch, precision: str, device: str) -> Raw:

@@ -61,6 +61,7 @@ def read_recipe_file(path: Path, architecture: str) -> Ordered:
         "warmup_steps": _warmup,
         "precision": _precision,
         "focal_loss": lambda where, value: _like(False, where, value),
+        "frozen": _names,
         "augmentation": _augmentation,
         "source_weights": _weights,
         "sides_px": lambda where, value: _sides(where, value, architecture),
@@ -122,6 +123,12 @@ def _precision(where: str, value: Any) -> str:
     if value not in PRECISIONS:
         raise ConfigError(mismatch(where, " or ".join(PRECISIONS), repr(value)))
     return str(value)
+
+
+def _names(where: str, value: Any) -> tuple[str, ...]:
+    if not isinstance(value, list) or not all(isinstance(one, str) for one in value):
+        raise ConfigError(mismatch(where, "a list of parts of the network", repr(value)))
+    return tuple(value)
 
 
 def _weights(where: str, value: Any) -> dict[str, float]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
+from torch.nn import functional
 
 from handguard.detection.architectures import build
 from handguard.detection.importing import Imported, import_checkpoint
@@ -191,6 +193,68 @@ def test_the_reduced_vgg_fills_the_body_and_says_what_wants_training(tmp_path: P
     assert float(network.state_dict()["backbone.fc7.0.weight"][0, 0, 0, 0]) == 29
 
 
+def test_efficientnet_lite_fills_the_body_and_leaves_its_classes_out(tmp_path: Path) -> None:
+    shapes = listed("efficientnet_lite0")
+    left_out = [name for name in shapes if name.split(".")[0] in ("_conv_head", "_bn1", "_fc")]
+    network = blank("ssdlite-efficientnet-lite0")
+    done = import_checkpoint(saved(tmp_path, numbered(shapes)), network)
+    assert done.layout == "efficientnet-lite0"
+    assert done.as_built == ("backbone.beyond", "box_head", "class_head", "tower")
+    assert done.loaded == len(shapes) - len(left_out)
+    numbers = [int(number) for number in numbers_of(network) if number]
+    assert sorted(numbers) == [i for i, name in enumerate(shapes, start=1) if name not in left_out]
+
+
+def test_efficientnet_lite_computes_what_its_public_weights_were_trained_for(tmp_path: Path) -> None:
+    """Against the network written down from its paper's table, with TensorFlow's way to pad."""
+    generator = torch.Generator().manual_seed(4)
+    weights = {
+        name: torch.rand(shape, generator=generator) * (0.5 if len(shape) < 2 else 2 / shape[1] ** 0.5)
+        for name, shape in listed("efficientnet_lite0").items()
+    }
+    weights |= {k: v - 0.9 * v.mean() for k, v in weights.items() if v.ndim == 4}
+    network = build("ssdlite-efficientnet-lite0", input_px=(64, 96)).eval()
+    import_checkpoint(saved(tmp_path, weights), network)
+    picture = torch.rand((1, 3, 96, 64), generator=generator)
+    with torch.no_grad():
+        ours = network.backbone(picture)[:3]
+        theirs = list(lite_by_the_table(weights, picture.flip(1)))
+    for mine, other in zip(ours, theirs, strict=True):
+        assert other.std() > 1e-3
+        assert torch.allclose(mine, other, rtol=1e-4, atol=1e-4 * float(other.abs().max()))
+
+
+LITE_ROWS = ((1, 3, 1), (2, 3, 2), (2, 5, 2), (3, 3, 2), (3, 5, 1), (4, 5, 2), (1, 3, 1))  # count, kernel, stride
+LITE_MAPS = {4, 10, 15}  # the last bottlenecks at strides 8, 16 and 32
+
+
+def lite_by_the_table(weights: dict[str, Tensor], x: Tensor) -> Iterator[Tensor]:
+    def normal(name: str, x: Tensor) -> Tensor:
+        mean, var, gain, bias = (weights[f"{name}.{k}"] for k in ("running_mean", "running_var", "weight", "bias"))
+        return functional.batch_norm(x, mean, var, gain, bias, eps=1e-3)
+
+    def conv(name: str, x: Tensor, stride: int = 1) -> Tensor:
+        weight = weights[f"{name}.weight"]
+        kernel, side_px = weight.shape[-1], x.shape[-1]
+        spare = max((-(-side_px // stride) - 1) * stride + kernel - side_px, 0)
+        edges = [spare // 2, spare - spare // 2] * 2
+        groups = len(weight) if weight.shape[1] == 1 else 1
+        return functional.conv2d(functional.pad(x, edges), weight, stride=stride, groups=groups)
+
+    x = functional.relu6(normal("_bn0", conv("_conv_stem", x, 2)))
+    rows = [(kernel, stride if i == 0 else 1) for count, kernel, stride in LITE_ROWS for i in range(count)]
+    for number, (kernel, stride) in enumerate(rows):
+        block, before = f"_blocks.{number}", x
+        assert weights[f"{block}._depthwise_conv.weight"].shape[-1] == kernel
+        if number:
+            x = functional.relu6(normal(f"{block}._bn0", conv(f"{block}._expand_conv", x)))
+        x = functional.relu6(normal(f"{block}._bn1", conv(f"{block}._depthwise_conv", x, stride)))
+        x = normal(f"{block}._bn2", conv(f"{block}._project_conv", x))
+        x = x + before if x.shape == before.shape else x
+        if number in LITE_MAPS:
+            yield x
+
+
 def test_public_weights_of_a_plain_network_start_one_with_the_remedy(tmp_path: Path) -> None:
     network = blank("ssd300-vgg16+fpn")
     done = import_checkpoint(saved(tmp_path, numbered(ssd_pytorch())), network, reset_heads=True)
@@ -304,5 +368,5 @@ def test_weights_of_another_backbone_are_refused(tmp_path: Path) -> None:
 
 def test_an_unknown_layout_is_answered_with_all_layouts(tmp_path: Path) -> None:
     path = saved(tmp_path, numbered(reduced_fc()))
-    with pytest.raises(ModelError, match=r"auto or one of handguard, nvidia-ssd300, .*ssd\.pytorch"):
+    with pytest.raises(ModelError, match=r"auto or one of efficientnet-lite0, handguard, nvidia-ssd300, ssd\.pytorch"):
         import_checkpoint(path, blank("ssd300-vgg16"), "caffe")

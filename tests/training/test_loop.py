@@ -72,6 +72,24 @@ def test_a_softmax_network_may_learn_with_a_focal_loss_and_no_other_may(drawn: D
         losses_of(replace(CALM, focal_loss=True), plan, tmp_path / "aligned")
 
 
+def test_frozen_parts_keep_weights_and_statistics_and_the_rest_learns(drawn: DrawnSet, tmp_path: Path) -> None:
+    plan = plan_of(load_split(drawn.root, Split.TRAIN), 2)
+    start = CALM.network()
+    before = {name: value.clone() for name, value in start.state_dict().items()}
+    recipe = replace(CALM, frozen=("backbone.stem", "backbone.edge"))
+    after = train(recipe, plan, tmp_path, lambda average: {}, lambda progress: None, start).state_dict()
+    changed = {name for name, value in after.items() if not torch.equal(value, before[name])}
+    assert not {name for name in changed if name.startswith(recipe.frozen)}
+    assert {"backbone.part.0.0.weight", "backbone.part.0.1.running_mean", "class_head.predictors.0.weight"} <= changed
+
+
+@pytest.mark.parametrize("name", ["", "backbone.steam"])
+def test_a_part_that_the_network_does_not_have_cannot_be_frozen(name: str, drawn: DrawnSet, tmp_path: Path) -> None:
+    plan = plan_of(load_split(drawn.root, Split.TRAIN), 1)
+    with pytest.raises(ConfigError, match=rf"frozen: expected parts .* backbone\.stem, .*, found '{name}'"):
+        losses_of(replace(CALM, frozen=(name,)), plan, tmp_path)
+
+
 @contextmanager
 def no_file_larger_than(size: int) -> Iterator[None]:
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)

@@ -30,6 +30,7 @@ def test_every_kind_of_value_arrives(tmp_path: Path) -> None:
         warmup_steps: 100
         precision: float32
         focal_loss: true
+        frozen: [backbone.stem, backbone.edge]
         sides_px: [[0.5, [192, 224]], [1, [320]]]
         source_weights: {factory_gloves: 2}
         augmentation: {zoom: [0.5, 2], mosaic: 0, photometric: false}
@@ -38,6 +39,7 @@ def test_every_kind_of_value_arrives(tmp_path: Path) -> None:
     recipe = ordered.applied(Recipe("palmnet-s"))
     assert (recipe.learning_rate, recipe.warmup_steps, recipe.precision) == (2e-3, 100, "float32")
     assert recipe.focal_loss
+    assert recipe.frozen == ("backbone.stem", "backbone.edge")
     assert recipe.ema_decay == Recipe("palmnet-s").ema_decay
     assert ordered.sides_px == ((0.5, (192, 224)), (1.0, (320,)))
     assert ordered.source_weights == {"factory_gloves": 2.0}
@@ -58,6 +60,8 @@ def test_json_says_the_same_and_an_empty_table_changes_nothing(tmp_path: Path) -
     [
         ("learning_rat: 1", r"recipe\.yaml: expected only augmentation, .*, found 'learning_rat'"),
         ("focal_loss: 2", "focal_loss: expected true or false, found 2"),
+        ("frozen: backbone.stem", "frozen: expected a list of parts of the network, found 'backbone.stem'"),
+        ("frozen: [1]", r"frozen: expected a list of parts of the network, found \[1\]"),
         ("learning_rate: fast", "learning_rate: expected a number, found 'fast'"),
         ("learning_rate: 2", "learning_rate: expected a number from 1e-08 to 1, found 2"),
         ("learning_rate: .nan", "learning_rate: expected a finite number"),

@@ -1,0 +1,95 @@
+"""EfficientNet-Lite0 for detection (Tan & Le, "EfficientNet", 2019; the Lite form without squeeze-and-excite).
+
+    stage    stride  layers (t: how much the inner channels expand, k: the depthwise kernel)
+    stem        2    3×3, 32, stride 2; bottleneck of 16 (t = 1, k = 3)
+    edge        4    2 bottlenecks of 24 (t = 6, k = 3)                     → only as the finer map
+    part        8    2 bottlenecks of 40 (k = 5)                            → map
+    hand       16    3 bottlenecks of 80 (k = 3), 3 of 112 (k = 5)          → map
+    scene      32    4 bottlenecks of 192 (k = 5), 1 of 320 (k = 3)         → map
+    beyond     64    SSDLite's added layer: 1×1, 3×3 depthwise, 1×1         → map
+
+Its public weights learnt ImageNet with TensorFlow's way to pad: where a stride-2
+layer has one row too few to pad evenly, the row is added at the end, so each
+stride looks half a pixel further right and down than PyTorch would. That is kept.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+
+from torch import Tensor, nn
+from torch.nn.functional import pad
+
+from handguard.detection.backbones.layers import conv_bn
+from handguard.detection.backbones.mobilenet_v2 import FINER_STRIDE_PX, STRIDES_PX, ssdlite_extra
+
+NORM = partial(nn.BatchNorm2d, eps=1e-3, momentum=0.01)
+
+
+class EfficientNetLite0(nn.Module):
+    """Picture → maps at strides 8, 16, 32, 64; `finer` puts stride 4 before them. Sides in multiples of 32."""
+
+    def __init__(self, *, finer: bool = False) -> None:
+        super().__init__()
+        self.finer = finer
+        self.stem = nn.Sequential(_strided(3, 32, 3), Bottleneck(32, 16, 3, expand=1))
+        self.edge = _bottlenecks(16, 24, 2, kernel=3, stride=2)
+        self.part = _bottlenecks(24, 40, 2, kernel=5, stride=2)
+        self.hand = nn.Sequential(
+            *_bottlenecks(40, 80, 3, kernel=3, stride=2), *_bottlenecks(80, 112, 3, kernel=5)
+        )
+        self.scene = nn.Sequential(
+            *_bottlenecks(112, 192, 4, kernel=5, stride=2), *_bottlenecks(192, 320, 1, kernel=3)
+        )
+        self.beyond = ssdlite_extra(320, 256)
+        self.strides_px = (*((FINER_STRIDE_PX,) if finer else ()), *STRIDES_PX)
+        self.channels = (*((24,) if finer else ()), 40, 112, 320, 256)
+
+    def forward(self, x: Tensor) -> list[Tensor]:
+        edge = self.edge(self.stem(x))
+        part = self.part(edge)
+        hand = self.hand(part)
+        scene = self.scene(hand)
+        maps = [part, hand, scene, self.beyond(scene)]
+        return [edge, *maps] if self.finer else maps
+
+
+class Bottleneck(nn.Module):
+    """1×1 up, depthwise, linear 1×1 down; added to the input where shapes allow."""
+
+    def __init__(self, inputs: int, outputs: int, kernel: int, stride: int = 1, expand: int = 6) -> None:
+        super().__init__()
+        inner = inputs * expand
+        up = [] if expand == 1 else [conv_bn(inputs, inner, 1, act=nn.ReLU6(), norm=NORM)]
+        depthwise = _strided(inner, inner, kernel, inner) if stride == 2 else _even(inner, kernel)
+        down = conv_bn(inner, outputs, 1, act=nn.Identity(), norm=NORM)
+        self.layers = nn.Sequential(*up, depthwise, down)
+        self.adds = stride == 1 and inputs == outputs
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.layers(x) if self.adds else self.layers(x)
+
+
+class _PadEnd(nn.Module):
+    """What TensorFlow adds round an even picture before a stride of 2: one row and column more at the end."""
+
+    def __init__(self, kernel: int) -> None:
+        super().__init__()
+        self.before, self.after = (kernel - 2) // 2, (kernel - 1) // 2
+
+    def forward(self, x: Tensor) -> Tensor:
+        return pad(x, (self.before, self.after, self.before, self.after))
+
+
+def _strided(inputs: int, outputs: int, kernel: int, groups: int = 1) -> nn.Sequential:
+    conv = conv_bn(inputs, outputs, kernel, 2, groups=groups, act=nn.ReLU6(), padding=0, norm=NORM)
+    return nn.Sequential(_PadEnd(kernel), *conv)
+
+
+def _even(channels: int, kernel: int) -> nn.Sequential:
+    return conv_bn(channels, channels, kernel, groups=channels, act=nn.ReLU6(), norm=NORM)
+
+
+def _bottlenecks(inputs: int, outputs: int, count: int, *, kernel: int, stride: int = 1) -> nn.Sequential:
+    first = Bottleneck(inputs, outputs, kernel, stride)
+    return nn.Sequential(first, *[Bottleneck(outputs, outputs, kernel) for _ in range(count - 1)])
