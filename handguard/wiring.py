@@ -6,6 +6,7 @@ started. When `relay_of` returns, the board has been told OFF.
 
 from __future__ import annotations
 
+import math
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -110,7 +111,7 @@ def require_pace(settings: Settings, board: BoardSettings, picture: PictureForma
         where = f"{settings.origin.file}: camera.fps"
         expected = f"at least {least:g}, for the board drops out by itself after {can.hw_timeout_ms} ms"
         raise ConfigError(mismatch(where, expected, f"{picture.fps:g}"))
-    needed_ms = _feedback_ms(can, frame_ms)
+    needed_ms = _feedback_ms(can, picture, frame_ms)
     if can.readback and settings.relay.edm_timeout_ms < needed_ms:
         where = f"{settings.origin.file}: relay.edm_timeout_ms"
         expected = f"at least {needed_ms:.0f} for this board at {picture.fps:g} frames/s, or it locks out for nothing"
@@ -122,12 +123,13 @@ def _renewal_ms(picture: PictureFormat) -> float:
     return PERIODS_PER_RENEWAL * picture.period_ns / 1e6
 
 
-def _feedback_ms(can: Capabilities, frame_ms: float) -> float:
+def _feedback_ms(can: Capabilities, picture: PictureFormat, frame_ms: float) -> float:
     """How long a sound contact may seem not to follow.
 
-    A board that needs rest is not asked while ON; any other is asked at intervals.
+    A board that rests is switched on by the first frame after its rest; one that does not is asked at intervals.
     """
-    return frame_ms if can.min_interval_ms else ASK_NS / 1e6 + frame_ms
+    frames_of_rest = math.ceil(can.min_interval_ms * 1e6 / picture.period_ns)
+    return frames_of_rest * frame_ms if frames_of_rest else ASK_NS / 1e6 + frame_ms
 
 
 def require_button(settings: Settings, board: BoardSettings | None) -> None:
