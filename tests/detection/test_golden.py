@@ -11,7 +11,7 @@ import pytest
 from numpy.typing import NDArray
 
 from handguard.detection import golden
-from handguard.detection.card import locate, read_card
+from handguard.detection.card import SHIPPED, locate, read_card
 from handguard.detection.detector import HandDetector, Region
 from handguard.detection.golden import Golden, Row
 from handguard.detection.loading import Choice, load_detector
@@ -37,8 +37,9 @@ def test_the_picture_cannot_be_written_to():
         golden.picture()[0, 0] = 0
 
 
-def test_the_shipped_card_answers_for_every_input_a_site_can_ask_for():
-    card = read_card(locate("palmnet-s"))
+@pytest.mark.parametrize("model", [path.stem for path in SHIPPED.glob("*.json")])
+def test_the_shipped_cards_answer_for_every_input_a_site_can_ask_for(model: str):
+    card = read_card(locate(model))
     assert card.golden is not None
     assert set(card.golden.answers) == {golden.size_name(size) for size in sizes_of(card)}
     assert card.golden.picture_sha256 == golden.picture_sha256()
