@@ -30,6 +30,7 @@ from handguard.detection.backbones.efficientnet_lite import EfficientNetLite0
 from handguard.detection.backbones.layers import conv_bn
 from handguard.detection.backbones.mobilenet_v2 import MobilenetV2
 from handguard.detection.backbones.mobilenet_v3 import MobilenetV3
+from handguard.detection.backbones.octaves import Octaves
 from handguard.detection.backbones.palmnet import SIZES, STRIDES_PX, PalmNet
 from handguard.detection.backbones.pyramid import TopDown
 from handguard.detection.backbones.resnet import Resnet50
@@ -167,9 +168,7 @@ def _ssdlite_efficientnet_lite0(order: Order) -> Ssd:
     return _octave_ssdlite(order, EfficientNetLite0(finer=order.remedy), LITE_MEAN, LITE_STD)
 
 
-def _octave_ssdlite(
-    order: Order, backbone: MobilenetV2 | EfficientNetLite0, mean_bgr: Triple, std_bgr: Triple
-) -> Ssd:
+def _octave_ssdlite(order: Order, backbone: Octaves, mean_bgr: Triple, std_bgr: Triple) -> Ssd:
     """Separable heads over a pyramid of maps that each halve the one before."""
     maps = _octave_maps(order, backbone.strides_px)
     per_cell = [one.per_cell for one in maps]

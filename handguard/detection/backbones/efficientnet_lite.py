@@ -21,17 +21,17 @@ from torch import Tensor, nn
 from torch.nn.functional import pad
 
 from handguard.detection.backbones.layers import conv_bn
-from handguard.detection.backbones.mobilenet_v2 import FINER_STRIDE_PX, STRIDES_PX, ssdlite_extra
+from handguard.detection.backbones.mobilenet_v2 import ssdlite_extra
+from handguard.detection.backbones.octaves import Octaves
 
 NORM = partial(nn.BatchNorm2d, eps=1e-3, momentum=0.01)
 
 
-class EfficientNetLite0(nn.Module):
+class EfficientNetLite0(Octaves):
     """Picture → maps at strides 8, 16, 32, 64; `finer` puts stride 4 before them. Sides in multiples of 32."""
 
     def __init__(self, *, finer: bool = False) -> None:
-        super().__init__()
-        self.finer = finer
+        super().__init__(finer=finer, edge=24, widths=(40, 112, 320, 256))
         self.stem = nn.Sequential(_strided(3, 32, 3), Bottleneck(32, 16, 3, expand=1))
         self.edge = _bottlenecks(16, 24, 2, kernel=3, stride=2)
         self.part = _bottlenecks(24, 40, 2, kernel=5, stride=2)
@@ -42,16 +42,6 @@ class EfficientNetLite0(nn.Module):
             *_bottlenecks(112, 192, 4, kernel=5, stride=2), *_bottlenecks(192, 320, 1, kernel=3)
         )
         self.beyond = ssdlite_extra(320, 256)
-        self.strides_px = (*((FINER_STRIDE_PX,) if finer else ()), *STRIDES_PX)
-        self.channels = (*((24,) if finer else ()), 40, 112, 320, 256)
-
-    def forward(self, x: Tensor) -> list[Tensor]:
-        edge = self.edge(self.stem(x))
-        part = self.part(edge)
-        hand = self.hand(part)
-        scene = self.scene(hand)
-        maps = [part, hand, scene, self.beyond(scene)]
-        return [edge, *maps] if self.finer else maps
 
 
 class Bottleneck(nn.Module):

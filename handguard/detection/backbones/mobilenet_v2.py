@@ -17,33 +17,20 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from handguard.detection.backbones.layers import conv_bn
-
-STRIDES_PX = (8, 16, 32, 64)
-FINER_STRIDE_PX = 4
+from handguard.detection.backbones.octaves import Octaves
 
 
-class MobilenetV2(nn.Module):
+class MobilenetV2(Octaves):
     """Picture → maps at strides 8, 16, 32, 64; `finer` puts stride 4 before them."""
 
     def __init__(self, *, finer: bool = False) -> None:
-        super().__init__()
-        self.finer = finer
+        super().__init__(finer=finer, edge=24, widths=(32, 96, 320, 256))
         self.stem = nn.Sequential(conv_bn(3, 32, 3, 2, act=nn.ReLU6()), InvertedResidual(32, 16, 1, expand=1))
         self.edge = _bottlenecks(16, 24, 2, stride=2)
         self.part = _bottlenecks(24, 32, 3, stride=2)
         self.hand = nn.Sequential(*_bottlenecks(32, 64, 4, stride=2), *_bottlenecks(64, 96, 3, stride=1))
         self.scene = nn.Sequential(*_bottlenecks(96, 160, 3, stride=2), *_bottlenecks(160, 320, 1, stride=1))
         self.beyond = ssdlite_extra(320, 256)
-        self.strides_px = (*((FINER_STRIDE_PX,) if finer else ()), *STRIDES_PX)
-        self.channels = (*((24,) if finer else ()), 32, 96, 320, 256)
-
-    def forward(self, x: Tensor) -> list[Tensor]:
-        edge = self.edge(self.stem(x))
-        part = self.part(edge)
-        hand = self.hand(part)
-        scene = self.scene(hand)
-        maps = [part, hand, scene, self.beyond(scene)]
-        return [edge, *maps] if self.finer else maps
 
 
 class InvertedResidual(nn.Module):
