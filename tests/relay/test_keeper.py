@@ -456,7 +456,7 @@ def test_an_off_permit_or_a_fault_ends_the_waiting(waiting, end):
 def test_of_a_closed_contact_is_told_while_an_on_waits():
     bench = Bench(QUICK).running().feed(ContactRead(False)).permit(OFF).wait(10).feed(ContactRead(False)).permit(ON)
     assert bench.output is OFF
-    assert report_of(bench.state, bench.now_ns, Trait.NONE).contactor_open is False
+    assert contact_told(bench) is False
 
 
 def test_off_never_waits():
