@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from handguard.detection.backbones.depthwise import DepthwiseConv2d
 from handguard.detection.backbones.layers import Norm
 
 RARE = 0.01  # a prior is a hand about once in a hundred: the class bias to start from (Lin et al., 2017)
@@ -52,7 +53,7 @@ def separable_head(
 
     def predictor(c: int, k: int) -> nn.Module:
         return nn.Sequential(
-            nn.Conv2d(c, c, 3, padding=1, groups=c, bias=False),
+            DepthwiseConv2d(c, 3, padding=1),
             norm(c),
             nn.ReLU6(),
             nn.Conv2d(c, k * outputs, 1),

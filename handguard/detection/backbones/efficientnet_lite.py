@@ -51,7 +51,7 @@ class Bottleneck(nn.Module):
         super().__init__()
         inner = inputs * expand
         up = [] if expand == 1 else [conv_bn(inputs, inner, 1, act=nn.ReLU6(), norm=NORM)]
-        depthwise = _strided(inner, inner, kernel, inner) if stride == 2 else _even(inner, kernel)
+        depthwise = _strided(inner, inner, kernel, depthwise=True) if stride == 2 else _even(inner, kernel)
         down = conv_bn(inner, outputs, 1, act=nn.Identity(), norm=NORM)
         self.layers = nn.Sequential(*up, depthwise, down)
         self.adds = stride == 1 and inputs == outputs
@@ -71,13 +71,13 @@ class _PadEnd(nn.Module):
         return pad(x, (self.before, self.after, self.before, self.after))
 
 
-def _strided(inputs: int, outputs: int, kernel: int, groups: int = 1) -> nn.Sequential:
-    conv = conv_bn(inputs, outputs, kernel, 2, groups=groups, act=nn.ReLU6(), padding=0, norm=NORM)
+def _strided(inputs: int, outputs: int, kernel: int, *, depthwise: bool = False) -> nn.Sequential:
+    conv = conv_bn(inputs, outputs, kernel, 2, depthwise=depthwise, act=nn.ReLU6(), padding=0, norm=NORM)
     return nn.Sequential(_PadEnd(kernel), *conv)
 
 
 def _even(channels: int, kernel: int) -> nn.Sequential:
-    return conv_bn(channels, channels, kernel, groups=channels, act=nn.ReLU6(), norm=NORM)
+    return conv_bn(channels, channels, kernel, depthwise=True, act=nn.ReLU6(), norm=NORM)
 
 
 def _bottlenecks(inputs: int, outputs: int, count: int, *, kernel: int, stride: int = 1) -> nn.Sequential:

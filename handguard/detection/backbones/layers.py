@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 from torch import Tensor, nn
+
+from handguard.detection.backbones.depthwise import DepthwiseConv2d
 
 Norm = Callable[[int], nn.Module]  # makes a normalisation layer for so many channels
 
@@ -15,18 +18,19 @@ def conv_bn(
     kernel: int,
     stride: int = 1,
     *,
-    groups: int = 1,
+    depthwise: bool = False,
     act: nn.Module | None = None,
     padding: int | None = None,
     norm: Norm = nn.BatchNorm2d,
 ) -> nn.Sequential:
     """Convolution, batch normalisation, activation (ReLU unless given; `nn.Identity()` for none).
 
-    `padding` keeps the size unless given.
+    `padding` keeps the size unless given. `depthwise`: each of the `inputs` under a kernel of its own.
     """
     pad = kernel // 2 if padding is None else padding
+    full = partial(nn.Conv2d, inputs, outputs, kernel, stride, pad, bias=False)
     return nn.Sequential(
-        nn.Conv2d(inputs, outputs, kernel, stride, pad, groups=groups, bias=False),
+        DepthwiseConv2d(inputs, kernel, stride, pad) if depthwise else full(),
         norm(outputs),
         nn.ReLU(inplace=True) if act is None else act,
     )

@@ -41,7 +41,7 @@ class InvertedResidual(nn.Module):
         inner = inputs * expand
         layers = [] if expand == 1 else [conv_bn(inputs, inner, 1, act=nn.ReLU6())]
         layers += [
-            conv_bn(inner, inner, 3, stride, groups=inner, act=nn.ReLU6()),
+            conv_bn(inner, inner, 3, stride, depthwise=True, act=nn.ReLU6()),
             conv_bn(inner, outputs, 1, act=nn.Identity()),
         ]
         self.layers = nn.Sequential(*layers)
@@ -56,7 +56,7 @@ def ssdlite_extra(inputs: int, outputs: int) -> nn.Sequential:
     half = outputs // 2
     return nn.Sequential(
         conv_bn(inputs, half, 1, act=nn.ReLU6()),
-        conv_bn(half, half, 3, 2, groups=half, act=nn.ReLU6()),
+        conv_bn(half, half, 3, 2, depthwise=True, act=nn.ReLU6()),
         conv_bn(half, outputs, 1, act=nn.ReLU6()),
     )
 

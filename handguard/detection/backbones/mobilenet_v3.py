@@ -101,7 +101,7 @@ class InvertedResidual(nn.Module):
         if row.inner != inputs:
             layers.append(conv_bn(inputs, row.inner, 1, act=row.act(), norm=NORM))
         layers.append(
-            conv_bn(row.inner, row.inner, row.kernel, row.stride, groups=row.inner, act=row.act(), norm=NORM)
+            conv_bn(row.inner, row.inner, row.kernel, row.stride, depthwise=True, act=row.act(), norm=NORM)
         )
         if row.squeezes:
             layers.append(SqueezeExcite(row.inner))
@@ -138,7 +138,7 @@ def _extra(inputs: int, outputs: int) -> nn.Sequential:
     half = outputs // 2
     return nn.Sequential(
         conv_bn(inputs, half, 1, act=nn.ReLU6(), norm=NORM),
-        conv_bn(half, half, 3, 2, groups=half, act=nn.ReLU6(), norm=NORM),
+        conv_bn(half, half, 3, 2, depthwise=True, act=nn.ReLU6(), norm=NORM),
         conv_bn(half, outputs, 1, act=nn.ReLU6(), norm=NORM),
     )
 

@@ -40,5 +40,5 @@ def _full(channels: int) -> nn.Module:
 
 
 def _separable(channels: int) -> nn.Module:
-    depthwise = conv_bn(channels, channels, 3, groups=channels, act=nn.ReLU6())
+    depthwise = conv_bn(channels, channels, 3, depthwise=True, act=nn.ReLU6())
     return nn.Sequential(depthwise, conv_bn(channels, channels, 1, act=nn.ReLU6()))
