@@ -28,6 +28,7 @@ from contextlib import suppress
 from handguard.errors import DeviceError, DeviceMissing, mismatch
 from handguard.relay.board import BoardSettings, Capabilities, Command
 from handguard.relay.claim import claim_node
+from handguard.relay.contact import AskedContact
 from handguard.relay.options import channel_within, known_only
 
 CHANNELS = 8
@@ -66,8 +67,7 @@ class Dcttech:
         """Open and claim the node, and read one report. Raises `ConfigError` or `DeviceMissing`."""
         self._capabilities = self.promise(settings)
         self._name, self._channel, self._control = settings.port, settings.channel, control
-        self._told = Command.OFF
-        self._contact: bool | None = None
+        self._contact = AskedContact()
         self._fd = _opened(settings.port)
         try:
             if exclusive:
@@ -95,16 +95,16 @@ class Dcttech:
         return self._capabilities
 
     def write(self, command: Command) -> None:
-        if command is not self._told:  # what was answered before a change is no news after it
-            self._told, self._contact = command, None
+        self._contact.turn(command)
         self._transfer(_HIDIOCSFEATURE, set_report(self._channel, command))
 
     def ask(self) -> None:
         """The answer comes with the question: the kernel waits for it."""
-        self._contact = is_open(self._read(), self._channel)
+        self._contact.ask()
+        self._contact.heed(is_open(self._read(), self._channel))
 
     def contactor_open(self) -> bool | None:
-        return self._contact
+        return self._contact.is_open
 
     def reset_down(self) -> None:
         """No button."""

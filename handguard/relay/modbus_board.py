@@ -26,6 +26,7 @@ from typing import ClassVar
 from handguard.errors import ConfigError, DeviceError, DeviceMissing, mismatch
 from handguard.relay.board import BoardSettings, Capabilities, Command
 from handguard.relay.claim import claimed_address
+from handguard.relay.contact import AskedContact
 from handguard.relay.modbus import (
     COILS,
     LONGEST_FLASH,
@@ -99,10 +100,8 @@ class ModbusBoard:
         self._off, self._question = CoilWrite(coil, on=False), CoilsRead(coil)
         self._on = CoilFlash(coil, tenths) if tenths else CoilWrite(coil, on=True)
         self._is_renewed = tenths is not None
-        self._told = Command.OFF
-        self._is_asked = False  # since the last change
+        self._contact = AskedContact()
         self._heard = b""
-        self._contact: bool | None = None
         self._awaits_echo = False
 
     @property
@@ -112,18 +111,19 @@ class ModbusBoard:
     def write(self, command: Command) -> None:
         if command is Command.OFF:
             self._awaits_echo = False
-            self._turn(command)
+            self._contact.turn(command)
             self.say(self._off)
             return
         self._hear()
         if self._awaits_echo and self._is_renewed:
             raise DeviceError("the relay board did not acknowledge the last command")
         self._awaits_echo, self._heard = True, b""
-        self._turn(command)
+        self._contact.turn(command)
         self.say(self._on)
 
     def ask(self) -> None:
-        self._is_asked, self._heard, self._contact = True, b"", None
+        self._contact.ask()
+        self._heard = b""
         self.say(self._question)
 
     def say(self, request: Request) -> None:
@@ -132,18 +132,13 @@ class ModbusBoard:
 
     def contactor_open(self) -> bool | None:
         self._hear()
-        return self._contact
+        return self._contact.is_open
 
     def reset_down(self) -> None:
         """No button."""
 
     def close(self) -> None:
         self._line.close()
-
-    def _turn(self, command: Command) -> None:
-        """What was answered before a change is no news after it."""
-        if command is not self._told:
-            self._told, self._is_asked, self._contact = command, False, None
 
     def _hear(self) -> None:
         self._heard = (self._heard + self._line.heard())[-HEARD_LIMIT:]
@@ -155,8 +150,7 @@ class ModbusBoard:
             raise DeviceError(f"the relay board refused a command with Modbus exception {answer[1]}")
         if answer == self._on.pdu():
             self._awaits_echo = False
-        is_open = self._question.is_open(answer) if self._is_asked else None
-        self._contact = self._contact if is_open is None else is_open
+        self._contact.heed(self._question.is_open(answer))
 
 
 class ModbusRtu(ModbusBoard):

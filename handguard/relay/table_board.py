@@ -14,6 +14,7 @@ from typing import ClassVar
 
 from handguard.errors import ConfigError, mismatch
 from handguard.relay.board import BoardSettings, Capabilities, Command
+from handguard.relay.contact import AskedContact
 from handguard.relay.serial_port import HEARD_LIMIT, SerialPort, baud_option
 
 
@@ -66,10 +67,8 @@ class TableBoard:
         self._table = self.model.table(settings)
         self._capabilities = self.promise(settings)
         self._port = SerialPort(settings.port, baud_option(settings, self.model.baud), exclusive=exclusive)
-        self._told = Command.OFF
-        self._is_asked = False  # since the last change
+        self._contact = AskedContact()
         self._heard = b""
-        self._contact: bool | None = None
 
     @classmethod
     def promise(cls, settings: BoardSettings) -> Capabilities:
@@ -81,20 +80,20 @@ class TableBoard:
         return self._capabilities
 
     def write(self, command: Command) -> None:
-        if command is not self._told:  # what was answered before a change is no news after it
-            self._told, self._is_asked, self._contact = command, False, None
+        self._contact.turn(command)
         self._port.send(self._table.on if command is Command.ON else self._table.off)
 
     def ask(self) -> None:
-        self._is_asked, self._heard, self._contact = True, b"", None
+        self._contact.ask()
+        self._heard = b""
         if self._table.query is not None:
             self._port.send(self._table.query)
 
     def contactor_open(self) -> bool | None:
         self._heard = (self._heard + self._port.heard())[-HEARD_LIMIT:]
-        for found in self._table.answer.finditer(self._heard) if self._is_asked and self._table.answer else ():
-            self._contact = found["open"] is not None
-        return self._contact
+        for found in self._table.answer.finditer(self._heard) if self._table.answer else ():
+            self._contact.heed(found["open"] is not None)
+        return self._contact.is_open
 
     def reset_down(self) -> None:
         """No button."""
