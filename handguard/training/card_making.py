@@ -25,6 +25,7 @@ from handguard.training.coco import Sample
 from handguard.training.datasets import Split, load_split
 from handguard.training.evaluation import OnProgress, Run, numbers, run_detector
 from handguard.training.golden_making import with_golden
+from handguard.training.measures import Answer, hand_free
 from handguard.training.operating_point import LOWEST, Wishes, choose
 from handguard.training.sources import known_sources, listed
 from handguard.training.targets import judged_targets, told_targets
@@ -55,6 +56,7 @@ class Order:
     notes: tuple[str, ...] = ()
     wishes: Wishes = field(default_factory=Wishes)
     old: Path | None = None  # a folder of which pictures were mixed into the training
+    quiet: Path | None = None  # a folder whose hand-free val pictures count false hits, where `data` has none
 
 
 def package(order: Order, progress: OnProgress) -> ModelFiles:
@@ -72,7 +74,9 @@ def package(order: Order, progress: OnProgress) -> ModelFiles:
     train, val = (load_split(order.data, split) for split in (Split.TRAIN, Split.VAL))
     draft = replace(_draft(order.name, architecture, network), prior_sizes=sizes)
     run = measured(network, draft, val, progress)
-    card = with_golden(network, _with_numbers(draft, run, order.wishes))
+    borrowed = None if hand_free(run.answers) else order.quiet
+    elsewhere = _hand_free_of(borrowed, network, draft, progress) if borrowed else []
+    card = with_golden(network, _with_numbers(draft, run, order.wishes, elsewhere))
     known = known_sources(order.data)
     card = replace(
         card,
@@ -86,6 +90,12 @@ def package(order: Order, progress: OnProgress) -> ModelFiles:
 
 def _mixed_in(old: Path | None) -> list[dict[str, Any]]:
     return [] if old is None else listed("train (old)", load_split(old, Split.TRAIN), known_sources(old))
+
+
+def _hand_free_of(folder: Path, network: Ssd, draft: Card, progress: OnProgress) -> list[Answer]:
+    """What is seen where nothing is, on the val pictures of an earlier training."""
+    free = [sample for sample in load_split(folder, Split.VAL) if len(sample.boxes_px) == 0]
+    return measured(network, draft, free, progress).answers
 
 
 def measured(network: Ssd, draft: Card, samples: Sequence[Sample], progress: OnProgress) -> Run:
@@ -111,8 +121,8 @@ def _draft(name: str, architecture: str, network: Ssd) -> Card:
     return Card(name, architecture, CLASSES, member.input_px, point, "", network.score_kind.value, multiple)
 
 
-def _with_numbers(draft: Card, run: Run, wishes: Wishes) -> Card:
-    chosen = choose(run.answers, wishes)
+def _with_numbers(draft: Card, run: Run, wishes: Wishes, elsewhere: Sequence[Answer]) -> Card:
+    chosen = choose(run.answers, wishes, elsewhere)
     found = numbers(run, chosen.min_score)
     rows = judged_targets(found)
     return replace(

@@ -176,7 +176,8 @@ def _trained(
     if crew.leads:
         with writing(job.out / "curves.png"):
             draw_curves(job.out / METRICS, job.out / "curves.png")
-        order = Order(job.out / CHECKPOINT, job.data, name or job.architecture, job.out, old=course.mixed_in)
+        checkpoint, called = job.out / CHECKPOINT, name or job.architecture
+        order = Order(checkpoint, job.data, called, job.out, old=course.mixed_in, quiet=course.old)
         files = write_model(order, listener)
     crew.disband()
     return files

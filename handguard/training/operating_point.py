@@ -5,6 +5,10 @@ higher than the one that finds the wanted share of near hands. And it must not s
 for nothing, or people will bypass it, so hand-free pictures may show only so many
 false hits. Where both can be had, the first decides; where they cannot, the second
 does, and the card says plainly that the wanted share is not reached.
+
+Pictures of one site often show a hand each. Then the hand-free pictures of the
+earlier training hold the false hits down, where they are at hand: false hits among
+hands are mostly doubtful boxes of real ones, and a score that avoids them misses hands.
 """
 
 from __future__ import annotations
@@ -51,18 +55,40 @@ class Chosen:
     words: str
 
 
-def choose(answers: Sequence[Answer], wishes: Wishes | None = None) -> Chosen:
-    """Choose for these pictures. Raises `DatasetError` when no near hand is among them."""
+def choose(
+    answers: Sequence[Answer], wishes: Wishes | None = None, elsewhere: Sequence[Answer] = ()
+) -> Chosen:
+    """Choose for these pictures; without a hand-free one among them, those from `elsewhere` count false hits.
+
+    Raises `DatasetError` when no near hand is among `answers`.
+    """
     wishes = wishes or Wishes()
     near = curve(against_truth(answers), min_side=GROUPS["near"])
     if near.wanted == 0:
         raise DatasetError(mismatch("validation set", "at least one near hand", "none"))
-    quiet = hand_free(answers) or list(answers)
+    quiet = _quiet_of(answers, elsewhere)
+    at_most = wishes.false_per_hand_free * len(quiet.answers)
     for_recall = _score_for_recall(near, wishes.recall_near)
-    for_quiet = _score_for_quiet(curve(against_truth(quiet)), wishes.false_per_hand_free * len(quiet))
+    for_quiet = _score_for_quiet(curve(against_truth(quiet.answers)), at_most)
     fulfilled = for_recall is not None and for_recall >= for_quiet
     score = for_recall if fulfilled and for_recall is not None else for_quiet
-    return Chosen(score, fulfilled, _words(answers, near, score, fulfilled, wishes))
+    return Chosen(score, fulfilled, _words(answers, quiet, near, score, fulfilled, wishes))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Quiet:
+    """The pictures on which false hits are counted, and what one of them is called."""
+
+    answers: list[Answer]
+    called: str
+
+
+def _quiet_of(answers: Sequence[Answer], elsewhere: Sequence[Answer]) -> _Quiet:
+    if free := hand_free(answers):
+        return _Quiet(free, "hand-free picture")
+    if free := hand_free(elsewhere):
+        return _Quiet(free, "hand-free picture of the old folder")
+    return _Quiet(list(answers), "picture")
 
 
 def quiet_score(answers: Sequence[Answer], false_per_hand_free: float) -> float | None:
@@ -98,19 +124,20 @@ def _rounded(score: np.float32, *, up: bool) -> float:
     return round(min(max(near, LOWEST), HIGHEST), DIGITS)
 
 
-def _words(answers: Sequence[Answer], near: Curve, score: float, fulfilled: bool, wishes: Wishes) -> str:
+def _words(
+    answers: Sequence[Answer], quiet: _Quiet, near: Curve, score: float, fulfilled: bool, wishes: Wishes
+) -> str:
     share = share_found(near, score).told()
     low, high = (100 * v for v in share["interval_95"])
     reached = f"{100 * share['share']:.1f} % (95 % interval {low:.1f} to {high:.1f} %)"
-    free = hand_free(answers)
     cost = f"{false_per_picture(answers, score):.2f} false hits a picture"
-    if free:
-        cost += f", {false_per_picture(free, score):.2f} a hand-free picture"
+    if "hand-free" in quiet.called:
+        cost += f", {false_per_picture(quiet.answers, score):.2f} a {quiet.called}"
     wish = f"{100 * wishes.recall_near:.0f} % of near hands (longer side at least 1/12 of the picture's)"
     rule = f"the highest score that finds {wish}"
     if not fulfilled:
         rule = (
-            f"the lowest score with at most {wishes.false_per_hand_free:g} false hits a "
-            f"{'hand-free ' if free else ''}picture, because {wish} cannot be found at that price"
+            f"the lowest score with at most {wishes.false_per_hand_free:g} false hits a {quiet.called}, "
+            f"because {wish} cannot be found at that price"
         )
     return f"{rule}. On {len(answers)} validation pictures: {reached} of near hands found, {cost}."

@@ -183,6 +183,20 @@ def test_false_hits_decide_where_both_wishes_cannot_be_had_and_the_words_say_so(
     assert "cannot be found at that price" in chosen.words
 
 
+def test_without_hand_free_pictures_those_from_elsewhere_hold_false_hits_down() -> None:
+    hands_only, elsewhere = near_and_free(0.4)[:10], near_and_free(0.6)
+    wishes = Wishes(recall_near=0.9, false_per_hand_free=0.1)
+    alone, helped = choose(hands_only, wishes), choose(hands_only, wishes, elsewhere)
+    assert alone.min_score == pytest.approx(0.15, abs=2e-4) and "hand-free" not in alone.words
+    assert false_per_picture(elsewhere[10:], helped.min_score) == 0.1
+    assert "at most 0.1 false hits a hand-free picture of the old folder" in helped.words
+
+
+def test_hand_free_pictures_of_the_place_itself_count_before_those_from_elsewhere() -> None:
+    answers = near_and_free(0.4)
+    assert choose(answers, elsewhere=near_and_free(0.9)) == choose(answers)
+
+
 def test_without_a_near_hand_nothing_can_be_chosen() -> None:
     with pytest.raises(DatasetError, match="at least one near hand, found none"):
         choose([answer([], [(LEFT, 0.5, 0)])])
