@@ -27,6 +27,8 @@ from handguard.training.photometry import Light, exposed_to
 from handguard.training.picture import IGNORED, Boxes, Image, Labels, Picture
 
 GRAY = (114, 114, 114)
+LEAST_SEEN = 0.2  # of a hand, to be taught as one; with less it is neither hand nor background
+CUT_TO = (0.2, 0.6)  # of a hand, along the axis that an edge cuts
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +40,7 @@ class Augmentation:
     rotation_deg: float = 12.0
     quarter_turns: float = 0.5  # an overhead camera has no "up"
     flip: float = 0.5
+    edge_cut: float = 0.12  # a hand is cut by the input's edge, as one that reaches in is
     mosaic: float = 0.35  # four pictures in one input
     photometric: bool = True
     glove_recolor: float = 0.25
@@ -67,7 +70,7 @@ class Augmentation:
 
 
 PROBABILITIES = (
-    "quarter_turns", "flip", "mosaic", "glove_recolor", "glove_texture", "paste",
+    "quarter_turns", "flip", "edge_cut", "mosaic", "glove_recolor", "glove_texture", "paste",
     "harsh_light", "motion_blur", "low_resolution", "noise",
 )  # fmt: skip
 NONE = Augmentation(
@@ -144,7 +147,7 @@ def _random_affine(
     mirror = -1.0 if rng.random() < how.flip else 1.0
     turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
     linear = turn @ np.diag([mirror * zoom * stretch, zoom / stretch])
-    source, target = _anchor(picture, rng, window, how)
+    source, target = _anchor(picture, linear, rng, window, how)
     return np.column_stack([linear, _covering(linear, target - linear @ source, picture, window)])
 
 
@@ -166,7 +169,11 @@ def _covering(
 
 
 def _anchor(
-    picture: Picture, rng: np.random.Generator, window: tuple[int, int], how: Augmentation
+    picture: Picture,
+    linear: NDArray[np.float64],
+    rng: np.random.Generator,
+    window: tuple[int, int],
+    how: Augmentation,
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """A point of the picture and where in the window it goes: a hand's centre, or any point."""
     middle = np.array(picture.size_px) / 2
@@ -174,9 +181,21 @@ def _anchor(
         return middle, np.array(window) / 2
     if len(picture.boxes_px) and rng.random() < 0.9:
         box = picture.boxes_px[rng.integers(len(picture.boxes_px))].astype(np.float64)
-        source = (box[:2] + box[2:]) / 2
-        return source, rng.uniform(0.02, 0.98, 2) * window
+        size_px = np.abs(linear) @ (box[2:] - box[:2])
+        return (box[:2] + box[2:]) / 2, _place(size_px, rng, window, how)
     return rng.uniform(0.2, 0.8, 2) * middle * 2, rng.uniform(0.2, 0.8, 2) * window
+
+
+def _place(
+    size_px: NDArray[np.float64], rng: np.random.Generator, window: tuple[int, int], how: Augmentation
+) -> NDArray[np.float64]:
+    """Where the centre of a hand of this size in the window goes: anywhere, or so that an edge cuts the hand."""
+    target = rng.uniform(0.02, 0.98, 2) * window
+    if rng.random() < how.edge_cut:
+        axis = int(rng.integers(2))
+        inside = (rng.uniform(*CUT_TO) - 0.5) * size_px[axis]
+        target[axis] = inside if rng.random() < 0.5 else window[axis] - inside
+    return target
 
 
 def _moved(
@@ -192,6 +211,6 @@ def _moved(
     clipped = np.clip(full, 0, np.tile(window, 2)).astype(np.float32)
     kept_area = np.prod(clipped[:, 2:] - clipped[:, :2], axis=1) / np.prod(full[:, 2:] - full[:, :2], axis=1)
     tiny = np.max(clipped[:, 2:] - clipped[:, :2], axis=1) < 6
-    labels = np.where((kept_area < 0.3) | tiny, IGNORED, labels)
+    labels = np.where((kept_area < LEAST_SEEN) | tiny, IGNORED, labels)
     keep = kept_area > 0.03
     return clipped[keep], labels[keep]

@@ -10,7 +10,15 @@ import cv2
 import numpy as np
 import pytest
 
-from handguard.training.augment import NONE, PROBABILITIES, Augmentation, augmented
+from handguard.training.augment import (
+    CUT_TO,
+    LEAST_SEEN,
+    NONE,
+    PROBABILITIES,
+    Augmentation,
+    _moved,
+    augmented,
+)
 from handguard.training.coco import Sample
 from handguard.training.picture import IGNORED
 
@@ -104,6 +112,36 @@ def test_everything_off_is_a_plain_letterbox(tmp_path: Path) -> None:
     image, boxes, labels = augmented([sample] * 4, np.random.default_rng(0), 200, NONE)
     assert np.array_equal(image, cv2.imread(str(sample.path)))
     assert np.array_equal(boxes, sample.boxes_px) and labels.tolist() == [0]
+
+
+def cut_shares(sample: Sample, how: Augmentation) -> list[float]:
+    """Of 60 inputs that show the hand at twice its size: how much of it an edge of the input leaves, on that axis."""
+    shares = []
+    for seed in range(60):
+        _, boxes, _ = augmented([sample] * 4, np.random.default_rng(seed), SIDE, how)
+        for x1, y1, x2, y2 in boxes:
+            width, height = (x2 - x1) / 100, (y2 - y1) / 80
+            shares += [width] if (x1 == 0 or x2 == SIDE) and width < 0.99 else []
+            shares += [height] if (y1 == 0 or y2 == SIDE) and height < 0.99 else []
+    return shares
+
+
+def test_an_edge_cuts_hands_as_it_does_those_that_reach_in(tmp_path: Path) -> None:
+    sample = drawn(tmp_path)
+    seldom = replace(NONE, zoom=(2.5, 2.5), flip=0.5)
+    always = replace(seldom, edge_cut=1.0)
+    low, high = CUT_TO
+    wanted = [share for share in cut_shares(sample, always) if low - 0.02 <= share <= high + 0.02]
+    assert len(wanted) > 45
+    assert min(wanted) < 0.3 < 0.5 < max(wanted)
+    assert min(cut_shares(sample, seldom)) > 0.35, "by chance, an edge leaves about half of a hand and more"
+
+
+def test_what_is_hardly_seen_of_a_hand_is_neither_hand_nor_background() -> None:
+    hand, still = np.array([[0, 0, 10, 100]], np.float32), np.eye(2, 3)
+    for seen, label in ((LEAST_SEEN + 0.01, 0), (LEAST_SEEN - 0.01, IGNORED)):
+        _, labels = _moved(hand, np.zeros(1, np.int64), still, (50, round(100 * seen)))
+        assert labels.tolist() == [label]
 
 
 def test_the_picture_given_is_never_written_to(tmp_path: Path) -> None:
