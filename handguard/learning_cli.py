@@ -125,12 +125,20 @@ def package(
         Path | None, typer.Option(help="The recipe as JSON, where the checkpoint has none.")
     ] = None,
     note: Annotated[list[str] | None, typer.Option(help="A sentence for the card. May be repeated.")] = None,
+    side: Annotated[
+        int | None,
+        typer.Option(
+            "--input-side",
+            help="Pixels of a square input; a camera gets one of its own shape at the same cost. A larger one "
+            "finds smaller hands and takes longer. Default: what the network was designed for.",
+        ),
+    ] = None,
 ) -> None:
     """Measure a checkpoint on val, choose its operating point, and write it as a model with its card."""
     from handguard.training.card_making import Order
     from handguard.training.command import package_command
 
-    order = Order(checkpoint, data, name, out, architecture, notes=tuple(note or ()))
+    order = Order(checkpoint, data, name, out, architecture, notes=tuple(note or ()), side_px=side)
     with _listening("measure") as listener:
         package_command(order, recipe, listener)
 

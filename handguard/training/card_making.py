@@ -55,6 +55,7 @@ class Order:
     recipe: dict[str, Any] = field(default_factory=dict)  # for a checkpoint without one
     notes: tuple[str, ...] = ()
     wishes: Wishes = field(default_factory=Wishes)
+    side_px: int | None = None  # of a square input of about the cost wanted; None: what the network was designed for
     old: Path | None = None  # a folder of which pictures were mixed into the training
     quiet: Path | None = None  # a folder whose hand-free val pictures count false hits, where `data` has none
 
@@ -69,10 +70,11 @@ def package(order: Order, progress: OnProgress) -> ModelFiles:
             mismatch(f"{order.checkpoint}: recipe", "an architecture, here or by --architecture", "none")
         )
     sizes = recipe.get("prior_sizes")
-    network = build(architecture, sizes=sizes)
+    side = order.side_px
+    network = build(architecture, input_px=None if side is None else (side, side), sizes=sizes)
     _fill(network, saved, order.checkpoint, architecture)
     train, val = (load_split(order.data, split) for split in (Split.TRAIN, Split.VAL))
-    draft = replace(_draft(order.name, architecture, network), prior_sizes=sizes)
+    draft = replace(_draft(order.name, architecture, network, side), prior_sizes=sizes)
     run = measured(network, draft, val, progress)
     borrowed = None if hand_free(run.answers) else order.quiet
     elsewhere = _hand_free_of(borrowed, network, draft, progress) if borrowed else []
@@ -114,11 +116,12 @@ def _fill(network: Ssd, saved: checkpoints.Checkpoint, path: Path, architecture:
     network.eval()
 
 
-def _draft(name: str, architecture: str, network: Ssd) -> Card:
+def _draft(name: str, architecture: str, network: Ssd, side_px: int | None) -> Card:
     member = member_of(architecture)
+    input_px = member.input_px if side_px is None else (side_px, side_px)
     point = OperatingPoint(LOWEST, chosen="not chosen yet")
     multiple = member.any_multiple_of_px
-    return Card(name, architecture, CLASSES, member.input_px, point, "", network.score_kind.value, multiple)
+    return Card(name, architecture, CLASSES, input_px, point, "", network.score_kind.value, multiple)
 
 
 def _with_numbers(draft: Card, run: Run, wishes: Wishes, elsewhere: Sequence[Answer]) -> Card:

@@ -75,11 +75,15 @@ def test_training_ends_with_a_model_whose_card_hides_nothing(
     picture = drawn.root / "val" / "images" / "001.jpg"
     assert ran("detect", picture, "--model", out / "palmnet-s.json", "--json", answers) == 0
     assert json.loads(answers.read_text())["images"][0]["width_px"] == 96
-    assert ran("package", "--checkpoint", out / "checkpoint.pt", "--data", drawn.root,
-               "--name", "again", "--out", tmp_path / "models", "--note", "A word more.") == 0  # fmt: skip
+    package = ("package", "--checkpoint", out / "checkpoint.pt", "--data", drawn.root,
+               "--name", "again", "--out", tmp_path / "models", "--note", "A word more.")  # fmt: skip
+    assert ran(*package, "--input-side", "100") == 2
+    assert "input size of palmnet-s: expected width and height in multiples of 32" in capsys.readouterr().err
+    assert ran(*package, "--input-side", "128") == 0
     again = read_card(locate(str(tmp_path / "models" / "again.json")))
     assert again.weights_sha256 == card.weights_sha256
     assert again.notes[-1] == "A word more."
+    assert again.input_px == (128, 128) and card.input_px == (320, 320)
 
 
 def without_hand_free(annotations: Path) -> None:
