@@ -12,6 +12,7 @@ from typing import Any
 
 from handguard.assembly import detector_of, rules_of
 from handguard.bench.pictures import footage_of
+from handguard.bench.stopwatch import WholePath
 from handguard.config import Settings
 from handguard.evidence.summary import percentiles
 from handguard.scheduling import Precedence
@@ -36,6 +37,7 @@ def in_turns(settings: Settings, rounds: int, ready: Callable[[], None] = lambda
     call, bare = percentiles(calls), percentiles(bares)
     return {
         "detector": detector.description,
+        "whole_path": isinstance(detector.engine, WholePath),
         "call_ms": call | {"min": round(min(calls), 3)},
         "bare_ms": bare | {"min": round(min(bares), 3)},
         "ratio_of_medians": _ratio(call["p50"], bare["p50"]),

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from handguard.bench.company import FreezableDisk, Viewer, freezable_disk
 from handguard.bench.pictures import Footage, PictureLoop, footage_of, free_frames_needed
-from handguard.bench.stopwatch import STAGES, Stopwatch, TimedDetector, TimedLine, resident_bytes
+from handguard.bench.stopwatch import JOINTS, STAGES, Stopwatch, TimedDetector, TimedLine, resident_bytes
 from handguard.config import Settings
 from handguard.errors import DeviceError, mismatch
 from handguard.evidence.summary import percentiles
@@ -62,7 +62,7 @@ def run_course(settings: Settings, order: Order, folder: Path, ready: Told = lam
         if disk is not None:
             _keep_on(disk, out)
         live = LiveRun(settings, Options(out, panel=False, realtime=order.realtime, source=loop), out, stack)
-        stopwatch = _timed(live, frames)
+        detector, stopwatch = _timed(live, frames)
         viewer = Viewer(live.parts.feed.name) if order.viewer else None
         turns = stack.enter_context(_turns(stopwatch, live, disk)) if disk else None
         ready()
@@ -72,7 +72,7 @@ def run_course(settings: Settings, order: Order, folder: Path, ready: Told = lam
         spent_s = time.process_time() - began_s
         live.finish()
         trips = _at_the_board(live, stopwatch)
-        result = _result(stopwatch, trips) | _about(live, footage)
+        result = _result(stopwatch, trips) | _about(live, footage, detector)
         result |= {"collections": dict(collections), "cpu_ms_per_frame": round(1e3 * spent_s / frames, 2)}
         live.parts.feed.close()
         result["seen_by_viewer"] = viewer.close() if viewer else None
@@ -99,13 +99,13 @@ def rehearsal(settings: Settings, folder: Path, recorder: bool) -> Settings:
     )
 
 
-def _timed(live: LiveRun, frames: int) -> Stopwatch:
+def _timed(live: LiveRun, frames: int) -> tuple[TimedDetector, Stopwatch]:
     """Put the clocks round the parts of a run that has not begun."""
     parts = live.parts
     detector, line = TimedDetector(parts.detector), TimedLine(parts.relay)  # type: ignore[arg-type]
     stopwatch = Stopwatch(detector, line, frames)
     parts.detector, parts.relay, parts.sinks = detector, line, (*parts.sinks, stopwatch)
-    return stopwatch
+    return detector, stopwatch
 
 
 def _keep_on(disk: FreezableDisk, out: Path) -> None:
@@ -199,6 +199,7 @@ def _result(stopwatch: Stopwatch, trips_ns: NDArray[np.int64]) -> dict[str, Any]
     weights = stopwatch.resident_bytes[1:] or [resident_bytes()]
     if not len(rows):
         raise DeviceError(mismatch("measurement", f"frames judged after the first {WARM_UP_FRAMES}", "none"))
+    _require_in_order(rows)
     spans = spans_ms(rows)
     return {
         "judged": len(rows),
@@ -215,6 +216,14 @@ def _result(stopwatch: Stopwatch, trips_ns: NDArray[np.int64]) -> dict[str, Any]
         "every_network_ms": [round(float(value), 3) for value in spans["network"]],
         "every_board_ms": [round(float(value), 3) for value in trips[:, 2] - trips[:, 0]],
     }
+
+
+def _require_in_order(rows_ms: NDArray[np.float64]) -> None:
+    """Every clock was passed by every frame. Raises `DeviceError`: a joint without a clock has no stages."""
+    astray = int((np.diff(rows_ms, axis=1).min(axis=1) < 0).sum())
+    if astray:
+        expected = f"clocks that are passed in the order {', '.join(JOINTS)}"
+        raise DeviceError(mismatch("measurement", expected, f"another order in {astray} of {len(rows_ms)} frames"))
 
 
 def spans_ms(rows_ms: NDArray[np.float64]) -> dict[str, NDArray[np.float64]]:
@@ -234,15 +243,19 @@ def _told_of(live: LiveRun, name: str) -> str:
     return next((line.removeprefix(name).strip() for line in live.told if line.startswith(name)), "")
 
 
-def _about(live: LiveRun, footage: Footage) -> dict[str, Any]:
-    report = live.parts.relay.report()
+def _about(live: LiveRun, footage: Footage, detector: TimedDetector) -> dict[str, Any]:
+    report, first = live.parts.relay.report(), _told_of(live, "detector")
+    notices = [line.removeprefix("notice").strip() for line in live.told if line.startswith("notice")]
+    if detector.description != first:
+        notices.append(f"the times are of two detectors; until it was lost, of {first}")
     return {
-        "detector": live.parts.detector.description,
+        "detector": detector.description,
+        "whole_path": detector.whole_path,
         "footage": Path(footage.name).name,
         "picture": f"{footage.format.width_px}x{footage.format.height_px} at {footage.format.fps:g}/s",
         "dropped": live.mailbox.dropped,
         "states": list(live.summary.to_json()["states_visited"]),
         "faults": sorted(report.faults),
         "granted": _told_of(live, "granted") or "not asked for",
-        "notices": [line.removeprefix("notice").strip() for line in live.told if line.startswith("notice")],
+        "notices": notices,
     }

@@ -28,6 +28,12 @@ EXPLAINED = {
     "zones": "zones",
     "permit": "interlock; permit sent",
 }
+ON_A_DEVICE = {  # whose one launch does the whole path
+    "preprocess": "preprocess: crop alone",
+    "network": "device: resize, network, boxes, NMS",
+    "decode": "decode: back to the frame's pixels",
+    "outside the network": "  all but the device",
+}
 
 
 def told(result: dict[str, Any]) -> RenderableType:
@@ -51,11 +57,12 @@ def stop_path(stream: dict[str, Any], title: str) -> Table:
     table.add_column("ms")
     for name in ("p50", "p99", "p99.9", "max"):
         table.add_column(name, justify="right")
+    named = EXPLAINED | SUMS | (ON_A_DEVICE if stream["whole_path"] else {})
     for stage in STAGES:
-        table.add_row(EXPLAINED[stage], *_cells(stream["ms"][stage]))
+        table.add_row(named[stage], *_cells(stream["ms"][stage]))
     table.add_section()
-    for name, words in SUMS.items():
-        table.add_row(words, *_cells(stream["ms"][name]), style="bold" if name == "frame to permit" else "")
+    for name in SUMS:
+        table.add_row(named[name], *_cells(stream["ms"][name]), style="bold" if name == "frame to permit" else "")
     trips = stream["frame_to_board_ms"]
     table.add_row(f"permit → OFF bytes, {trips['count']} trips", *_cells(stream["permit_to_board_ms"]))
     table.add_row(f"frame → OFF bytes, {trips['count']} trips", *_cells(trips), style="bold")
@@ -106,6 +113,7 @@ def _bare(bare: dict[str, Any]) -> Text:
         ("detector call against the bare network, in turns: ", "bold"),
         f"{bare['ratio_of_medians']:.2f} × (medians {call['p50']:.2f} and {alone['p50']:.2f} ms), "
         f"{bare['ratio_of_smallest']:.2f} × (smallest {call['min']:.2f} and {alone['min']:.2f} ms)",
+        "; the call is one launch, the bare network one for each operation" if bare["whole_path"] else "",
     )
 
 
@@ -133,7 +141,8 @@ def draw_histogram(streams: list[dict[str, Any]], path: Path) -> None:
     figure, axes = pyplot.subplots(figsize=(8, 4), layout="constrained")
     limit = max([*frames, *boards])
     bins = [limit * i / 120 for i in range(121)]
-    axes.hist(networks, bins, color="0.8", label="network alone")
+    alone = "whole path on the device" if streams[0]["whole_path"] else "network alone"
+    axes.hist(networks, bins, color="0.8", label=alone)
     axes.hist(frames, bins, histtype="step", color="C0", linewidth=1.5, label="frame in memory → permit sent")
     if boards:
         axes.hist(boards, bins, color="C3", label="frame in memory → OFF bytes at the board (trips)")

@@ -54,6 +54,7 @@ class DetectorWithStandby(HandDetector):
     def __init__(self, first: HandDetector, standby: HandDetector) -> None:
         super().__init__(first.card, first.engine, first._thresholds, first._region)
         self._now, self._standby = first, standby
+        self.both = first, standby
         self.description = f"{first.description}, standby {standby.engine.description}"
 
     def detect(self, frame: Frame) -> Detections:

@@ -14,7 +14,7 @@ import yaml
 
 from handguard.bench.course import _result, rehearsal, spans_ms
 from handguard.bench.pictures import Footage, PictureLoop, free_frames_needed
-from handguard.bench.stopwatch import STAGES, Stopwatch
+from handguard.bench.stopwatch import STAGES, NetworkClock, Stopwatch
 from handguard.config import load
 from handguard.errors import DeviceError, EndOfVideo
 from handguard.types import PictureFormat
@@ -115,7 +115,7 @@ def test_stages_add_up_to_the_whole():
 
 
 def test_a_run_in_which_nothing_was_judged_is_no_measurement():
-    detector = SimpleNamespace(engine=SimpleNamespace(fed_ns=0, answered_ns=0), asked_ns=0)
+    detector = SimpleNamespace(network=NetworkClock(), asked_ns=0)
     with pytest.raises(DeviceError, match="frames judged"):
         _result(Stopwatch(detector, SimpleNamespace(sent_ns=0), 10), np.empty((0, 3), np.int64))
 
