@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from handguard.config import Settings
+from handguard.errors import DeviceError, mismatch
 from handguard.types import Decision, KeeperReport, Permit
 
 BOARD, CAMERA = "simulated board", "camera"
@@ -26,6 +27,7 @@ MAKERS = {
     "relay_of": "relay keeper, until it has said OFF",
     "Onlookers": "programs that look on",
 }
+PATIENCE_S = 20.0  # for the first judged frame, once everything is made
 _TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 
 
@@ -36,16 +38,26 @@ class _FirstFrame:
 
     def __init__(self) -> None:
         self.judged_s: float | None = None
+        self.cause = ""  # of the newest tick
         self.end: Callable[[], None] = lambda: None
 
     def record(self, decision: Decision, permit: Permit, report: KeeperReport | None = None) -> None:
+        self.cause = decision.cause
         if decision.detections is not None and self.judged_s is None:
             self.judged_s = decision.times.judged_ns / 1e9
             self.end()
 
+    def when_s(self) -> float:
+        """On the monotonic clock. Raises `DeviceError` if no frame was judged."""
+        if self.judged_s is None:
+            expected = f"a first frame judged within {PATIENCE_S:g} s"
+            raise DeviceError(mismatch("start", expected, f"none ({self.cause or 'no tick'})"))
+        return self.judged_s
+
 
 def started(settings: Settings, folder: Path) -> dict[str, Any]:
-    """Start a run in this process, which must be fresh. Main thread only. Raises `HandguardError`."""
+    """Start a run in this process, which must be fresh. Main thread only. Raises `HandguardError`, also when
+    no frame is judged."""
     began_s, here_s = process_began_s(), time.monotonic()
     from handguard import watch
     from handguard.assembly import SIMULATED
@@ -61,8 +73,8 @@ def started(settings: Settings, folder: Path) -> dict[str, Any]:
         made_s = time.monotonic()
         live.parts.sinks = (*live.parts.sinks, first)
         first.end = live.monitor.stop
-        live.monitor.run(20.0)
-    judged_s = made_s if first.judged_s is None else first.judged_s
+        live.monitor.run(PATIENCE_S)
+    judged_s = first.when_s()
     stages["first frame"] = judged_s - made_s
     total_s = judged_s - began_s
     stages["the rest"] = total_s - sum(stages.values())
