@@ -80,6 +80,14 @@ def test_a_position_without_features_does_not_divide_by_zero() -> None:
     assert UnitLength(5)(torch.zeros(1, 5, 1, 1)).isfinite().all()
 
 
+def test_half_precision_neither_divides_by_zero_nor_overflows() -> None:
+    norm = UnitLength(512).half()
+    for value in (0.0, 100.0):  # 512 squares of 100 are more than half precision holds
+        half = norm(torch.full((1, 512, 1, 1), value, dtype=torch.float16))
+        assert half.dtype is torch.float16
+        torch.testing.assert_close(half.float(), UnitLength(512)(torch.full((1, 512, 1, 1), value)), rtol=2e-3, atol=0)
+
+
 def test_fc6_looks_wide_without_more_weights() -> None:
     fc6 = next(
         one for one in shapes_only("ssd300-vgg16").backbone.fc6.modules() if isinstance(one, nn.Conv2d)

@@ -86,14 +86,18 @@ class Vgg16(nn.Module):
 
 
 class UnitLength(nn.Module):
-    """Scales the channels at each position to unit length, then by a learnt factor per channel."""
+    """Scales the channels at each position to unit length, then by a learnt factor per channel.
+
+    In float32 whatever comes in: in half precision, 512 squares overflow, and the small number that keeps
+    a position without any signal from being divided by 0 is itself 0.
+    """
 
     def __init__(self, channels: int) -> None:
         super().__init__()
         self.scale = nn.Parameter(torch.full((channels,), UNIT_SCALE))
 
     def forward(self, x: Tensor) -> Tensor:
-        return normalize(x, dim=1) * self.scale.view(1, -1, 1, 1)
+        return normalize(x.float(), dim=1).to(x.dtype) * self.scale.view(1, -1, 1, 1)
 
 
 def _convs(inputs: int, outputs: int, count: int) -> nn.Sequential:
