@@ -15,7 +15,10 @@ import typer
 from rich.console import Console
 
 if TYPE_CHECKING:
-    from handguard.training.command import Listener
+    from handguard.training.listening import Listener
+
+STEPS, WITHOUT_END = 8000, 10**9
+MISSES, FALSE_HITS = 0.03, 0.1  # as `training.operating_point.Wishes` has them
 
 # Rooms are imported inside the commands: `handguard --help` must not wait for torch.
 learning = typer.Typer()
@@ -29,6 +32,15 @@ RunFolder = Annotated[
     typer.Option("--out", "-o", help="Folder for checkpoints, metrics and model; an earlier run goes on."),
 ]
 Steps = Annotated[int, typer.Option(min=1)]
+Seed = Annotated[int, typer.Option(min=0)]
+MissBudget = Annotated[
+    float,
+    typer.Option(min=0.0, max=0.99, help="Share of near hands that the operating point may miss on one picture."),
+]
+FalseHits = Annotated[
+    float,
+    typer.Option(min=0.0, help="False hits a hand-free picture; they decide where both cannot be had."),
+]
 BatchSize = Annotated[int, typer.Option(min=1, help="Pictures a step, in each process.")]
 Device = Annotated[str, typer.Option(help="cpu or cuda.")]
 Workers = Annotated[int, typer.Option(min=0, help="Processes that prepare pictures.")]
@@ -51,9 +63,12 @@ def train(
     architecture: Annotated[
         str, typer.Option(help="One of the family; a wrong name lists them.")
     ] = "palmnet-s",
-    steps: Steps = 8000,
+    steps: Annotated[
+        int | None,
+        typer.Option(min=1, help="Default: 8000, or as many as fit into --time-budget."),
+    ] = None,
     batch_size: BatchSize = 32,
-    seed: int = 0,
+    seed: Seed = 0,
     device: Device = "cpu",
     workers: Workers = 1,
     time_budget: Hours = None,
@@ -65,6 +80,8 @@ def train(
     ] = False,
     priors: Annotated[Path | None, typer.Option(help="Prior sizes of `handguard dataset priors`.")] = None,
     recipe: RecipeFile = None,
+    miss_budget: MissBudget = MISSES,
+    false_hits: FalseHits = FALSE_HITS,
 ) -> None:
     """Train a detector, and end with a model and its card in OUT.
 
@@ -72,11 +89,14 @@ def train(
     trains with N processes.
     """
     from handguard.training.command import Job, train_command
+    from handguard.training.operating_point import Wishes
 
     budget_s = time_budget * 3600 if time_budget else None
+    steps = steps or (STEPS if budget_s is None else WITHOUT_END)
+    wishes = Wishes(1 - miss_budget, false_hits)
     job = Job(
         data, out, architecture, steps, batch_size, seed, device, workers, budget_s, init, reset_heads, priors,
-        recipe,
+        recipe, wishes,
     )  # fmt: skip
     with _listening("train") as listener:
         train_command(job, listener)
@@ -90,7 +110,7 @@ def fine_tune(
     name: Annotated[str, typer.Option(help="What the new model will be called.")] = "site",
     steps: Steps = 600,
     batch_size: BatchSize = 16,
-    seed: int = 0,
+    seed: Seed = 0,
     device: Device = "cpu",
     workers: Workers = 1,
     old: Annotated[
@@ -103,13 +123,17 @@ def fine_tune(
             min=0.0, max=0.95, help="Share of --old among the pictures drawn; 0 only measures on it."
         ),
     ] = 0.3,
+    miss_budget: MissBudget = MISSES,
+    false_hits: FalseHits = FALSE_HITS,
 ) -> None:
     """Teach a model a site's own pictures; ends with a table of before and after on their val pictures."""
     from handguard.detection.card import DEFAULT
     from handguard.training.command import Job, fine_tune_command
     from handguard.training.fine_tuning import Old
+    from handguard.training.operating_point import Wishes
 
-    job = Job(data, out, "", steps, batch_size, seed, device, workers)
+    wishes = Wishes(1 - miss_budget, false_hits)
+    job = Job(data, out, "", steps, batch_size, seed, device, workers, wishes=wishes)
     with _listening("fine-tune") as listener:
         fine_tune_command(job, model or DEFAULT, name, Old(old, old_share), listener)
 
@@ -133,12 +157,16 @@ def package(
             "finds smaller hands and takes longer. Default: what the network was designed for.",
         ),
     ] = None,
+    miss_budget: MissBudget = MISSES,
+    false_hits: FalseHits = FALSE_HITS,
 ) -> None:
     """Measure a checkpoint on val, choose its operating point, and write it as a model with its card."""
     from handguard.training.card_making import Order
     from handguard.training.command import package_command
+    from handguard.training.operating_point import Wishes
 
-    order = Order(checkpoint, data, name, out, architecture, notes=tuple(note or ()), side_px=side)
+    wishes, notes = Wishes(1 - miss_budget, false_hits), tuple(note or ())
+    order = Order(checkpoint, data, name, out, architecture, notes=notes, wishes=wishes, side_px=side)
     with _listening("measure") as listener:
         package_command(order, recipe, listener)
 
@@ -221,7 +249,7 @@ def dataset_augmented(
     data: DataArgument,
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the sheets; git will pass it by.")],
     recipe: RecipeFile = None,
-    seed: int = 0,
+    seed: Seed = 0,
 ) -> None:
     """Show what training shows the network: one sheet of inputs for each part of the augmentation."""
     from handguard.training.datasets import Split, load_split
@@ -261,7 +289,7 @@ def _print_json(value: dict[str, Any]) -> None:
 def _listening(what: str) -> Iterator[Listener]:
     """A bar on stderr for a command that takes minutes, and the lines it tells, on stdout."""
     from handguard.desk.closing import progress_bar
-    from handguard.training.command import Listener
+    from handguard.training.listening import Listener
 
     console = Console(highlight=False, markup=False, soft_wrap=True)
     with progress_bar(what) as progress:

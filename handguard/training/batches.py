@@ -8,6 +8,7 @@ used up when the batch is asked for. Nothing has to be saved but `i`.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
@@ -19,7 +20,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from handguard.detection.losses import Truth
-from handguard.errors import DatasetError
+from handguard.errors import ConfigError, DatasetError, mismatch
 from handguard.training.augment import Augmentation, augmented
 from handguard.training.coco import Sample
 
@@ -53,11 +54,24 @@ class Plan:
         if not 0 <= self.old_share < 1 or bool(self.old) != bool(self.old_share):
             found = f"{len(self.old)} old pictures and a share of {self.old_share}"
             raise ValueError(f"expected old pictures with a share below 1, or neither, found {found}")
+        for pictures in filter(None, (self.samples, self.old)):
+            if not self._weights(pictures).sum() > 0:
+                weights = {name: self.source_weights.get(name, 1.0) for name in _sources(pictures)}
+                raise ConfigError(mismatch("source_weights", "a source drawn from, with more than 0", weights))
 
     @property
     def pictures(self) -> list[Sample]:
         """All that can be drawn: new ones, then old ones."""
         return [*self.samples, *self.old]
+
+    @property
+    def fingerprint(self) -> str:
+        """Names the pictures with their truth: a run that goes on must go on with the same."""
+        digest = hashlib.sha256()
+        for one in self.pictures:
+            digest.update(f"{one.source}/{one.path.name}".encode())
+            digest.update(one.boxes_px.tobytes() + one.labels.tobytes())
+        return digest.hexdigest()[:16]
 
     @property
     def chances(self) -> NDArray[np.float64]:
@@ -72,6 +86,10 @@ class Plan:
         """The input side of a batch that comes when this share of the run is done."""
         sides = next((sides for until, sides in self.sides_px if share < until), self.sides_px[-1][1])
         return int(np.random.default_rng((self.seed, 1, step)).choice(sides))
+
+
+def _sources(pictures: Sequence[Sample]) -> list[str]:
+    return sorted({one.source for one in pictures})
 
 
 @dataclass(frozen=True, slots=True)

@@ -57,6 +57,7 @@ class Order:
     wishes: Wishes = field(default_factory=Wishes)
     side_px: int | None = None  # of a square input of about the cost wanted; None: what the network was designed for
     old: Path | None = None  # a folder of which pictures were mixed into the training
+    inherited: Sequence[dict[str, Any]] = ()  # rows of data that the weights were trained on before
     quiet: Path | None = None  # a folder whose hand-free val pictures count false hits, where `data` has none
 
 
@@ -82,7 +83,12 @@ def package(order: Order, progress: OnProgress) -> ModelFiles:
     known = known_sources(order.data)
     card = replace(
         card,
-        data=[*listed("train", train, known), *_mixed_in(order.old), *listed("val", val, known)],
+        data=[
+            *listed("train", train, known),
+            *_mixed_in(order.old),
+            *order.inherited,
+            *listed("val", val, known),
+        ],
         recipe={**recipe, **_progress_made(saved, recipe, len(train))},
         notes=[_how_far(saved, recipe, len(train)), *card.notes, *order.notes],
     )
@@ -150,8 +156,9 @@ def _progress_made(saved: checkpoints.Checkpoint, recipe: dict[str, Any], pictur
 def _how_far(saved: checkpoints.Checkpoint, recipe: dict[str, Any], pictures: int) -> str:
     """How far training got, in one or two sentences."""
     made = _progress_made(saved, recipe, pictures)
-    budget_s = recipe.get("time_budget_s")  # then the time is the plan, and `steps` only a bound
-    planned = None if budget_s else recipe.get("steps")
+    steps, budget_s = recipe.get("steps"), recipe.get("time_budget_s")
+    planned = None if budget_s else steps  # with a budget, the time is the plan, and `steps` only a bound
+    done = (steps and saved.step >= steps) or (budget_s and (saved.trained_s or 0.0) >= budget_s)
     told = f"Trained for {saved.step:,} steps" + (f" of the {planned:,} planned" if planned else "")
     if made["pictures_seen"]:
         told += f": {made['pictures_seen']:,} pictures seen, {made['passes']} times each"
@@ -159,7 +166,7 @@ def _how_far(saved: checkpoints.Checkpoint, recipe: dict[str, Any], pictures: in
         told += f", {made['trained_hours']} hours on {recipe.get('device', 'an unknown device')}"
     start = recipe.get("start", "scratch (no weights from elsewhere)")
     told += f", from {start}."
-    if (planned and saved.step < planned) or (budget_s and (saved.trained_s or 0.0) < budget_s):
+    if (steps or budget_s) and not done:
         told += (
             " Training was still going on: the learning rate had not come down, so these are early weights."
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import pickle
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,6 +18,8 @@ from handguard.errors import ModelError, mismatch
 from handguard.training.writing import writing
 
 CHECKPOINT = "checkpoint.pt"
+# what may change when a run goes on: how long, where, and how often it looks up
+FREE = {"steps", "time_budget_s", "device", "workers", "processes", "checkpoint_every_s", "evaluate_every_s"}
 KEPT = "; the checkpoint before it, if any, is whole, and the same command goes on from there"
 
 
@@ -67,11 +70,19 @@ def read(path: Path) -> Checkpoint:
         raise ModelError(mismatch(str(path), "a checkpoint of `handguard train`", told)) from error
 
 
-def resume(path: Path, model: Ssd, average: Ssd, optimizer: torch.optim.Optimizer) -> Checkpoint | None:
-    """Fill the three from the file; None when there is none yet. Raises `ModelError` when they do not fit."""
+def resume(
+    path: Path, model: Ssd, average: Ssd, optimizer: torch.optim.Optimizer, recipe: dict[str, Any]
+) -> Checkpoint | None:
+    """Fill the three from the file; None when there is none yet.
+
+    Raises `ModelError` when they do not fit, or when the run that left the file was
+    meant otherwise than `recipe` (see `loop.described`): nobody would know what the
+    weights come from.
+    """
     if not path.exists():
         return None
     saved = read(path)
+    _require_same_run(path, saved.recipe, recipe)
     try:
         model.load_state_dict(saved.model)
         average.load_state_dict(saved.average)
@@ -80,3 +91,12 @@ def resume(path: Path, model: Ssd, average: Ssd, optimizer: torch.optim.Optimize
         told = str(error).splitlines()[0]
         raise ModelError(mismatch(str(path), "a checkpoint of the same architecture", told)) from error
     return saved
+
+
+def _require_same_run(path: Path, began: dict[str, Any], now: dict[str, Any]) -> None:
+    """Keys that an older version did not know are left alone."""
+    began, now = (json.loads(json.dumps(recipe)) for recipe in (began, now))  # a pair is a list, then
+    for key in sorted(began.keys() & now.keys() - FREE):
+        if began[key] != now[key]:
+            told = mismatch(f"{path}: {key}", f"{began[key]}, as this run began with", now[key])
+            raise ModelError(f"{told}; go on with the same, or give another folder with --out")

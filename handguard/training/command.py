@@ -14,7 +14,7 @@ from handguard.detection import card as cards
 from handguard.detection.architectures import member_of
 from handguard.detection.importing import import_checkpoint
 from handguard.detection.ssd import Ssd
-from handguard.errors import DatasetError, mismatch
+from handguard.errors import ConfigError, DatasetError, mismatch
 from handguard.training import crew as crews
 from handguard.training import fine_tuning
 from handguard.training.augment import Augmentation
@@ -23,24 +23,13 @@ from handguard.training.card_making import Order, package
 from handguard.training.checkpoints import CHECKPOINT
 from handguard.training.coco import Sample
 from handguard.training.datasets import Split, load_split
-from handguard.training.evaluation import OnProgress, write_numbers
+from handguard.training.evaluation import write_numbers
+from handguard.training.listening import Listener, reporter
 from handguard.training.loop import Recipe, train
-from handguard.training.meter import METRICS, Progress
+from handguard.training.operating_point import Wishes
 from handguard.training.recipe_file import Ordered, Sides, read_recipe_file
 from handguard.training.sources import known_sources, weights_of
-from handguard.training.training_curves import draw_curves
 from handguard.training.validation import answered, summary
-from handguard.training.writing import writing
-
-Tell = Callable[[str], None]
-
-
-@dataclass(frozen=True, slots=True)
-class Listener:
-    """Who is told: a bar's `progress(done, total)`, and lines of text."""
-
-    progress: OnProgress
-    tell: Tell
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +49,10 @@ class Job:
     reset_heads: bool = False  # leave out what belongs to other classes
     priors: Path | None = None  # written by `handguard dataset priors`
     recipe: Path | None = None  # see `recipe_file`
+    wishes: Wishes = field(default_factory=Wishes)  # of the operating point
+
+    def __post_init__(self) -> None:
+        crews.require_device(self.device)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +64,8 @@ class Course:
     source_weights: dict[str, float] = field(default_factory=dict)  # over those that the data bring
     old: Path | None = None  # a folder of an earlier training, mixed in against forgetting
     old_share: float = 0.0  # of the pictures drawn
+    side_px: int | None = None  # of the square input it ends with; None: what the network was designed for
+    inherited: Sequence[dict[str, Any]] = ()  # rows of data that the weights were trained on before
 
     @property
     def mixed_in(self) -> Path | None:
@@ -82,6 +77,7 @@ class Course:
         samples = load_split(job.data, Split.TRAIN)
         old = load_split(self.mixed_in, Split.TRAIN) if self.mixed_in else []
         known = {**(known_sources(self.mixed_in) if self.mixed_in else {}), **known_sources(job.data)}
+        self._require_sources({sample.source for sample in (*samples, *old)})
         return Plan(
             samples,
             job.batch_size,
@@ -95,6 +91,12 @@ class Course:
             crew.rank,
             crew.ranks,
         )
+
+    def _require_sources(self, there: set[str]) -> None:
+        """A misspelt name would weigh nothing, and nobody would know."""
+        if strangers := sorted(self.source_weights.keys() - there):
+            known = f"sources of the data ({', '.join(sorted(there))})"
+            raise ConfigError(mismatch("source_weights", known, ", ".join(strangers)))
 
 
 def train_command(job: Job, listener: Listener) -> None:
@@ -141,7 +143,13 @@ def fine_tune_command(job: Job, model: str, name: str, old: fine_tuning.Old, lis
         prior_sizes=base.card.prior_sizes,
     )
     job = replace(job, architecture=base.card.architecture)
-    course = Course(fine_tuning.steady_sides(job.architecture), old=old.data, old_share=old.share)
+    course = Course(
+        fine_tuning.steady_sides(base.card),
+        old=old.data,
+        old_share=old.share,
+        side_px=base.side_px,
+        inherited=base.data,
+    )
     files = _trained(job, recipe, course, base.network, listener, name)
     if files is None:
         return
@@ -171,13 +179,21 @@ def _trained(
     val = load_split(job.data, Split.VAL)
     crew = crews.gather(job.device)
     plan = course.plan(job, crew)
-    train(recipe, plan, job.out, evaluator(recipe, val), reporter(listener, crew), init, crew)
+    evaluate = evaluator(recipe, val, course.side_px)
+    train(recipe, plan, job.out, evaluate, reporter(listener, crew, recipe, job.out), init, crew)
     files = None
     if crew.leads:
-        with writing(job.out / "curves.png"):
-            draw_curves(job.out / METRICS, job.out / "curves.png")
-        checkpoint, called = job.out / CHECKPOINT, name or job.architecture
-        order = Order(checkpoint, job.data, called, job.out, old=course.mixed_in, quiet=course.old)
+        order = Order(
+            job.out / CHECKPOINT,
+            job.data,
+            name or job.architecture,
+            job.out,
+            wishes=job.wishes,
+            side_px=course.side_px,
+            old=course.mixed_in,
+            inherited=course.inherited,
+            quiet=course.old,
+        )
         files = write_model(order, listener)
     crew.disband()
     return files
@@ -214,39 +230,19 @@ def growing_sides(architecture: str) -> Sides:
     return ((0.45, tuple(small)), (0.8, tuple(middle)), (1.0, tuple(large)))
 
 
-def evaluator(recipe: Recipe, val: Sequence[Sample]) -> Callable[[Ssd], dict[str, float]]:
+def evaluator(
+    recipe: Recipe, val: Sequence[Sample], side_px: int | None
+) -> Callable[[Ssd], dict[str, float]]:
     """Numbers of a network in training, at the input size of deployment."""
+    input_px = member_of(recipe.architecture).input_px if side_px is None else (side_px, side_px)
 
     def evaluate(average: Ssd) -> dict[str, float]:
-        network = recipe.network()
+        network = recipe.network(side_px)
         network.load_state_dict(average.state_dict())
         network.to(average.priors.device).to(memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
-        return summary(list(answered(network, val, member_of(recipe.architecture).input_px)))
+        return summary(list(answered(network, val, input_px)))
 
     return evaluate
-
-
-def reporter(listener: Listener, crew: crews.Crew) -> Callable[[Progress], None]:
-    """Feeds the bar, and tells loss and speed every 50 steps."""
-
-    def report(progress: Progress) -> None:
-        if not crew.leads:
-            return
-        listener.progress(progress.step, progress.steps)
-        if progress.metrics or progress.step % 50 == 0:
-            listener.tell(told(progress))
-
-    return report
-
-
-def told(progress: Progress) -> str:
-    """One line about a step."""
-    loss = f"classes {float(progress.loss.classes):.3f} boxes {float(progress.loss.boxes):.3f}"
-    speed = f"{progress.images_per_s:.0f} pictures/s, {100 * progress.waited_share:.0f} % waiting for data"
-    line = f"step {progress.step}: loss {loss}; {speed}"
-    if progress.metrics:
-        line += "; " + ", ".join(f"{name} {value:.3f}" for name, value in progress.metrics.items())
-    return line
 
 
 def package_command(order: Order, recipe: Path | None, listener: Listener) -> None:

@@ -7,6 +7,7 @@ DistributedDataParallel, and the leader alone evaluates and writes.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
 import torch
@@ -14,6 +15,9 @@ from torch import distributed
 from torch.nn.parallel import DistributedDataParallel
 
 from handguard.detection.ssd import Ssd
+from handguard.errors import ConfigError, mismatch
+
+PATIENCE = timedelta(hours=2)  # of the others, while the leader evaluates and packages
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,11 +55,19 @@ class Crew:
             distributed.destroy_process_group()
 
 
+def require_device(device: str) -> None:
+    """Raises `ConfigError` for a device that is none, or that this computer has not."""
+    if device not in ("cpu", "cuda"):
+        raise ConfigError(mismatch("--device", "cpu or cuda", repr(device)))
+    if device == "cuda" and not torch.cuda.is_available():
+        raise ConfigError(mismatch("--device cuda", "a card that torch can use", f"none (torch {torch.__version__})"))
+
+
 def gather(device: str) -> Crew:
     """The crew that torchrun started; alone without it. `device` is `cpu` or `cuda`."""
     if not distributed.is_torchelastic_launched():
         return Crew(device)
-    distributed.init_process_group("nccl" if device == "cuda" else "gloo")
+    distributed.init_process_group("nccl" if device == "cuda" else "gloo", timeout=PATIENCE)
     rank, ranks = distributed.get_rank(), distributed.get_world_size()
     if device != "cuda":
         return Crew(device, rank, ranks)

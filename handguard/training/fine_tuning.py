@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import Any
 
 from handguard.detection import card as cards
-from handguard.detection.architectures import member_of
 from handguard.detection.loading import Choice
 from handguard.detection.ssd import Ssd
 from handguard.detection.weights import load_network
@@ -67,6 +66,17 @@ class Base:
         """What it was, for the recipe."""
         return f"the weights of {self.card.name} ({self.card.weights_sha256[:12]})"
 
+    @property
+    def side_px(self) -> int | None:
+        """Of its square input; None for a network that takes one size only."""
+        return None if self.card.any_multiple_of_px is None else max(self.card.input_px)
+
+    @property
+    def data(self) -> Rows:
+        """What it was trained on, for the card of what becomes of it."""
+        learnt = [row for row in self.card.data if str(row["split"]).startswith("train")]
+        return [{**row, "split": f"{row['split']} of {self.card.name}"} for row in learnt]
+
 
 def load_base(model: str) -> Base:
     """A shipped model by name, or any by path. Raises `ModelError`, also for other classes than ours."""
@@ -78,10 +88,9 @@ def load_base(model: str) -> Base:
     return Base(card, files, network)
 
 
-def steady_sides(architecture: str) -> tuple[tuple[float, tuple[int, ...]], ...]:
+def steady_sides(card: cards.Card) -> tuple[tuple[float, tuple[int, ...]], ...]:
     """Input sides round the one of deployment, from the first step on."""
-    member = member_of(architecture)
-    side, multiple = max(member.input_px), member.any_multiple_of_px
+    side, multiple = max(card.input_px), card.any_multiple_of_px
     return ((1.0, (side,) if multiple is None else (side - multiple, side, side + multiple)),)
 
 

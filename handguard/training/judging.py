@@ -11,9 +11,9 @@ from handguard.detection.loading import Choice, files_of
 from handguard.errors import DatasetError, mismatch
 from handguard.training import footage
 from handguard.training.coco import Sample, load_coco
-from handguard.training.command import Listener
 from handguard.training.evaluation import numbers, run_detector, write_numbers
 from handguard.training.footage import StopZone
+from handguard.training.listening import Listener
 from handguard.training.operating_point import choose
 from handguard.training.plots import draw_plots
 from handguard.training.writing import writing

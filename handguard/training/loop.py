@@ -34,6 +34,7 @@ from handguard.training.batches import Batch, Plan, ShareDone, arriving
 from handguard.training.checkpoints import CHECKPOINT, Checkpoint, resume, save
 from handguard.training.crew import Crew
 from handguard.training.meter import METRICS, Meter, Progress, write_row
+from handguard.training.writing import writing
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,11 +83,11 @@ def train(
     Raises `HandguardError` for a loss that is not finite, `DeviceError` for a
     checkpoint that cannot be written; the one before it is whole in both cases.
     """
-    crew = crew or Crew(recipe.device)
-    out.mkdir(parents=True, exist_ok=True)
+    crew, meant = crew or Crew(recipe.device), described(recipe, plan)
+    _make_folder(out)
     torch.manual_seed(plan.seed)
     model, average, optimizer = _prepared(init or recipe.network(), recipe, crew.device)
-    saved = resume(out / CHECKPOINT, model, average, optimizer)
+    saved = resume(out / CHECKPOINT, model, average, optimizer, meant)
     step = saved.step if saved else 0
     priors, meter = _PriorsBySide(recipe, crew.device), _meter(recipe, saved)
     called = crew.wrapped(_learning(model, recipe.frozen))
@@ -110,7 +111,7 @@ def train(
         last = step == plan.steps or done >= 1.0
         weighed = crew.leads and (meter.due("evaluate") or last)
         if crew.leads and (meter.due("checkpoint") or weighed):
-            save(out / CHECKPOINT, model, average, optimizer, step, described(recipe, plan), meter.trained_s)
+            save(out / CHECKPOINT, model, average, optimizer, step, meant, meter.trained_s)
         metrics = evaluate(average) if weighed else None
         progress = meter.progress(step, plan.steps, loss, len(batch.images) * crew.ranks, metrics)
         write_row(out / METRICS, progress)
@@ -118,6 +119,11 @@ def train(
         if last:
             break
     return average
+
+
+def _make_folder(out: Path) -> None:
+    with writing(out):
+        out.mkdir(parents=True, exist_ok=True)
 
 
 def _meter(recipe: Recipe, saved: Checkpoint | None) -> Meter:
@@ -241,6 +247,7 @@ def described(recipe: Recipe, plan: Plan) -> dict[str, Any]:
         "augmentation": asdict(plan.how),
         "source_weights": plan.source_weights,
         **({"old_pictures": len(plan.old), "old_share": plan.old_share} if plan.old else {}),
+        "pictures_sha256": plan.fingerprint,
         "seed": plan.seed,
         "processes": plan.ranks,
     }

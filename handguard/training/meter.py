@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import csv
+import io
 import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from handguard.atomic import write_atomically
 from handguard.detection.losses import Loss
 from handguard.training.writing import writing
 
@@ -23,6 +25,7 @@ class Progress:
     loss: Loss
     images_per_s: float
     waited_share: float  # of the time since the run (re)started, spent waiting for data
+    trained_s: float  # all time of this run, earlier starts included
     metrics: dict[str, float] | None = None
 
 
@@ -62,11 +65,15 @@ class Meter:
         self._images += images
         elapsed = max(self._step_ended - self._began, 1e-9)
         detached = Loss(loss.classes.detach(), loss.boxes.detach())
-        return Progress(step, steps, detached, self._images / elapsed, self._waited_s / elapsed, metrics)
+        rate, waited = self._images / elapsed, self._waited_s / elapsed
+        return Progress(step, steps, detached, rate, waited, self.trained_s, metrics)
 
 
 def write_row(path: Path, progress: Progress) -> None:
-    """Append one row, if the network was evaluated at this step; the first one brings the header."""
+    """Add one row, if the network was evaluated at this step; the first one brings the header.
+
+    The file is replaced as a whole: a run that is killed leaves no half of a row.
+    """
     if progress.metrics is None:
         return
     row = {
@@ -76,12 +83,13 @@ def write_row(path: Path, progress: Progress) -> None:
         "waited_share": progress.waited_share,
         **progress.metrics,
     }
-    new = not path.exists()
-    with writing(path, KEPT), path.open("a", newline="") as file:
-        writer = csv.DictWriter(file, list(row))
-        if new:
+    with writing(path, KEPT):
+        text = io.StringIO(path.read_text() if path.exists() else "")
+        writer = csv.DictWriter(text, list(row), lineterminator="\n")
+        if not text.read():
             writer.writeheader()
         writer.writerow(row)
+        write_atomically(path, text.getvalue().encode())
 
 
 def read_rows(path: Path) -> list[dict[str, float]]:

@@ -26,3 +26,7 @@ def test_a_run_by_the_clock_is_early_until_its_time_is_up(trained_s: float | Non
     told = _how_far(_saved(3, trained_s), {"steps": 10**6, "time_budget_s": 3600.0}, 10)
     assert (EARLY in told) is early
     assert "planned" not in told
+
+
+def test_a_run_whose_steps_end_before_its_time_is_not_early() -> None:
+    assert EARLY not in _how_far(_saved(8000, 60.0), {"steps": 8000, "time_budget_s": 3600.0}, 10)

@@ -3,20 +3,31 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
 import pytest
+import torch
 
 from handguard.cli import main
 from handguard.detection.architectures import build
 from handguard.detection.card import Card, OperatingPoint, locate, read_card
+from handguard.detection.losses import Loss
 from handguard.detection.weights import save_model
+from handguard.learning_cli import FALSE_HITS, MISSES
 from handguard.training.card_making import CLASSES
 from handguard.training.dataset_report import priors
 from handguard.training.golden_making import NOTHING_CLEAR
+from handguard.training.listening import _how_far
+from handguard.training.meter import Progress
+from handguard.training.operating_point import Wishes
 from tests.training.conftest import DrawnSet, draw
 
+LEARNT = [
+    {"split": "train", "source": "hands", "shows": "hands", "licence": "CC BY 4.0", "pictures": 3, "hands": 4},
+    {"split": "val", "source": "others", "shows": "hands", "licence": "MIT", "pictures": 1, "hands": 1},
+]
 TINY = ["--steps", "2", "--batch-size", "2", "--workers", "0"]
 
 
@@ -33,10 +44,10 @@ def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def base(tmp_path: Path) -> Path:
-    """An untrained model with a card that says so."""
+    """An untrained model with a card that says so, made for another input than its network was designed for."""
     network = build("palmnet-s")
     card = Card(
-        "blank", "palmnet-s", CLASSES, (320, 320), OperatingPoint(0.5), "", network.score_kind.value, 32
+        "blank", "palmnet-s", CLASSES, (128, 128), OperatingPoint(0.5), "", network.score_kind.value, 32, data=LEARNT
     )
     return save_model(network, card, tmp_path / "base").card
 
@@ -117,6 +128,9 @@ def test_fine_tuning_ends_with_a_table_of_before_and_after(
     mixed = [row for row in card.data if row["split"] == "train (old)"]
     assert sum(row["pictures"] for row in mixed) == 4 and all(row["licence"] for row in mixed)
     assert "a hand-free picture of the old folder" in card.operating_point.chosen
+    assert card.input_px == (128, 128) and card.recipe["sides_px"] == [[1.0, [96, 128, 160]]]
+    inherited = [row for row in card.data if row["split"] == "train of blank"]
+    assert inherited == [{**LEARNT[0], "split": "train of blank"}]
 
 
 def test_training_starts_from_given_weights(drawn: DrawnSet, base: Path, tmp_path: Path) -> None:
@@ -135,6 +149,11 @@ def test_training_starts_from_given_weights(drawn: DrawnSet, base: Path, tmp_pat
         (("train", "--priors", "nowhere.json"), "nowhere.json: expected prior sizes"),
         (("train", "--recipe", "nowhere.yaml"), "nowhere.yaml: expected a training recipe"),
         (("fine-tune", "--old", "nowhere"), "nowhere: expected val pictures"),
+        (("train", "--device", "tpu"), "--device: expected cpu or cuda, found 'tpu'"),
+        pytest.param(
+            ("fine-tune", "--device", "cuda"), "--device cuda: expected a card that torch can use, found none",
+            marks=pytest.mark.skipif(torch.cuda.is_available(), reason="here is a card"),
+        ),
         (("fine-tune", "--from", "nobody"), "model nobody: expected"),
     ],
 )
@@ -147,6 +166,39 @@ def test_a_wrong_word_is_told_in_one_line_with_exit_code_2(
 ) -> None:
     assert ran(*arguments, "--data", drawn.root, "--out", tmp_path / "out", *TINY) == 2
     assert message in capsys.readouterr().err.replace("\n", " ")
+
+
+def test_a_misspelt_source_is_named_with_those_that_there_are(
+    drawn: DrawnSet, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    recipe = tmp_path / "recipe.yaml"
+    recipe.write_text("{source_weights: {drawn: 2.0}}")
+    command = ("train", "--data", drawn.root, "--out", tmp_path / "out", "--recipe", recipe)
+    assert ran(*command, *TINY) == 2
+    told = capsys.readouterr().err.replace("\n", " ")
+    assert "source_weights: expected sources of the data (drawn_0, drawn_1), found drawn" in told
+
+
+def test_a_file_in_the_place_of_the_folder_is_named(
+    drawn: DrawnSet, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+    out.write_text("not a folder")
+    assert ran("train", "--data", drawn.root, "--out", out, *TINY) == 2
+    assert "out: expected room and leave to write, found File exists" in capsys.readouterr().err.replace("\n", " ")
+    assert out.read_text() == "not a folder"
+
+
+def test_the_bar_counts_steps_or_where_time_is_the_plan_seconds() -> None:
+    loss = Loss(torch.tensor(1.0), torch.tensor(1.0))
+    progress = Progress(3, 10**9, loss, 20.0, 0.01, trained_s=90.5)
+    assert _how_far(replace(progress, steps=10), None) == (3, 10)
+    assert _how_far(progress, 3600.0) == (90, 3600)
+    assert _how_far(progress, 60.0) == (60, 60)
+
+
+def test_what_the_command_line_wishes_by_default_is_what_the_operating_point_does() -> None:
+    assert Wishes(1 - MISSES, FALSE_HITS) == Wishes()
 
 
 def test_what_the_network_is_shown_can_be_looked_at(drawn: DrawnSet, tmp_path: Path) -> None:

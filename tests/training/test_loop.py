@@ -8,12 +8,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
 from handguard.errors import ConfigError, DatasetError, DeviceError, HandguardError, ModelError
 from handguard.training import checkpoints
+from handguard.training.augment import NONE
 from handguard.training.batches import Asked, Batches, Plan, arriving
 from handguard.training.coco import Sample
 from handguard.training.datasets import Split, load_split
@@ -49,9 +51,9 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_checkpoint(
     drawn: DrawnSet, tmp_path: Path
 ) -> None:
     samples = load_split(drawn.root, Split.TRAIN)
-    losses_of(CALM, plan_of(samples, 1), tmp_path)
-    before = (tmp_path / checkpoints.CHECKPOINT).read_bytes()
     wild = replace(CALM, learning_rate=1e30, checkpoint_every_s=1e9)
+    losses_of(wild, plan_of(samples, 1), tmp_path)
+    before = (tmp_path / checkpoints.CHECKPOINT).read_bytes()
     with pytest.raises(
         HandguardError, match=r"training: (loss|gradient) at step \d+: expected a finite number"
     ):
@@ -114,11 +116,35 @@ def test_a_full_disk_stops_the_run_with_one_sentence_and_keeps_the_old_checkpoin
     assert len(losses_of(CALM, plan_of(samples, 3), tmp_path)) == 2, "the same command goes on"
 
 
-def test_a_run_cannot_go_on_with_another_network(drawn: DrawnSet, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("recipe", "plan", "told"),
+    [
+        ({"architecture": "palmnet-m"}, {}, "architecture: expected palmnet-s, as this run began"),
+        ({"learning_rate": 0.5}, {}, "learning_rate: expected 0.002, as this run began with, found 0.5"),
+        ({"weight_decay": 0.0}, {}, "weight_decay: expected 0.03"),
+        ({"start": "the weights of another"}, {}, "start: expected scratch"),
+        ({}, {"seed": 1}, "seed: expected 0, as this run began with, found 1"),
+        ({}, {"how": NONE}, "augmentation: expected"),
+        ({}, {"samples": slice(1, None)}, "pictures_sha256: expected"),
+    ],
+)
+def test_a_run_goes_on_only_as_it_began(
+    drawn: DrawnSet, tmp_path: Path, recipe: dict[str, Any], plan: dict[str, Any], told: str
+) -> None:
     samples = load_split(drawn.root, Split.TRAIN)
     losses_of(CALM, plan_of(samples, 1), tmp_path)
-    with pytest.raises(ModelError, match=r"checkpoint\.pt: expected a checkpoint of the same architecture"):
-        losses_of(replace(CALM, architecture="palmnet-m"), plan_of(samples, 2), tmp_path)
+    if "samples" in plan:
+        plan = {"samples": samples[plan["samples"]]}
+    with pytest.raises(ModelError, match=rf"checkpoint\.pt: {told}.*; go on with the same, or .* --out"):
+        losses_of(replace(CALM, **recipe), replace(plan_of(samples, 2), **plan), tmp_path)
+    longer = replace(CALM, time_budget_s=3600.0, checkpoint_every_s=1e9, workers=1)
+    assert len(losses_of(longer, plan_of(samples, 2), tmp_path)) == 1
+
+
+@pytest.mark.parametrize("weights", [{"drawn_0": 0.0, "drawn_1": 0.0}])
+def test_pictures_of_which_none_may_be_drawn_are_refused(drawn: DrawnSet, weights: dict[str, float]) -> None:
+    with pytest.raises(ConfigError, match="source_weights: expected a source drawn from, with more than 0"):
+        replace(plan_of(load_split(drawn.root, Split.TRAIN), 1), source_weights=weights)
 
 
 def test_every_evaluation_is_a_row_of_the_metrics(drawn: DrawnSet, tmp_path: Path) -> None:
