@@ -1,15 +1,23 @@
 """`handguard bench`: how fast the stop path is on this machine, and what makes it slower.
 
-Exit 0 when everything was measured, 2 for a wrong input.
+Exit 0 when everything was measured, 2 for a wrong input; files that cannot be written are such, and are
+told before anything is measured.
 """
 
 from __future__ import annotations
 
+import errno
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.console import Console
+
+from handguard.errors import DeviceError, mismatch
 
 # Rooms are imported inside the command: `handguard --help` must not wait for them.
 benching = typer.Typer()
@@ -46,11 +54,34 @@ def bench(
     from handguard.bench.bench import bench as measure
     from handguard.bench.telling import draw_histogram, told
 
+    for option, path in (("--json", json_out), ("--histogram", histogram)):
+        if path is not None:
+            _require_place(option, path)
     request = Request(config, source, frames, recorder, viewer, realtime, hogs, cameras, threads, starts, bare)
     errors = Console(stderr=True)
     result = measure(request, lambda line: errors.print(line, style="dim", highlight=False))
     Console().print(told(result))
     if json_out is not None:
-        write_json(json_out, result)
+        with _writing("--json", json_out):
+            write_json(json_out, result)
     if histogram is not None:
-        draw_histogram(result["streams"], histogram)
+        with _writing("--histogram", histogram):
+            draw_histogram(result["streams"], histogram)
+
+
+def _require_place(option: str, path: Path) -> None:
+    """Whether a file can be put there; none is. Raises `DeviceError`."""
+    with _writing(option, path):
+        if path.is_dir():
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+        tempfile.TemporaryFile(dir=path.parent).close()
+
+
+@contextmanager
+def _writing(option: str, path: Path) -> Iterator[None]:
+    """Turns what the disk refuses into `DeviceError`, which names the option and its file."""
+    try:
+        yield
+    except OSError as error:
+        told = error.strerror or error
+        raise DeviceError(mismatch(f"{option} {path}", "a file that can be written", told)) from error

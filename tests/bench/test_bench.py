@@ -130,3 +130,18 @@ def test_a_wrong_setting_is_one_message_and_exit_2(tmp_path: Path):
     assert done.returncode == 2
     assert "deadline_ms" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("option", ["--json", "--histogram"])
+@pytest.mark.parametrize(("name", "why"), [("nowhere/a.out", "No such file"), (".", "Is a directory")])
+def test_a_file_that_cannot_be_written_is_told_before_anything_is_measured(
+    tmp_path: Path, option: str, name: str, why: str
+):
+    done = subprocess.run(
+        [sys.executable, "-m", "handguard", "bench", option, str(tmp_path / name)],
+        cwd=ROOT, capture_output=True, text=True, timeout=120,
+    )  # fmt: skip
+    assert done.returncode == 2
+    (line,) = done.stderr.splitlines()  # and none of those that tell what is being measured
+    assert f"{option} {tmp_path / name}: expected a file that can be written, found {why}" in line
+    assert list(tmp_path.iterdir()) == []
