@@ -14,7 +14,7 @@ from handguard.detection import card as cards
 from handguard.detection.architectures import member_of
 from handguard.detection.importing import import_checkpoint
 from handguard.detection.ssd import Ssd
-from handguard.errors import ConfigError, DatasetError, mismatch
+from handguard.errors import ConfigError, DatasetError, ModelError, mismatch
 from handguard.training import crew as crews
 from handguard.training import fine_tuning
 from handguard.training.augment import Augmentation
@@ -114,6 +114,7 @@ def train_command(job: Job, listener: Listener) -> None:
     )
     network = None
     if job.init is not None:
+        _require_same_priors(job.init, sizes)
         network = recipe.network()
         imported = import_checkpoint(job.init, network, reset_heads=job.reset_heads)
         as_built = f", new: {', '.join(imported.as_built)}" if imported.as_built else ""
@@ -197,6 +198,21 @@ def _trained(
         files = write_model(order, listener)
     crew.disband()
     return files
+
+
+def _require_same_priors(init: Path, sizes: list[list[list[float]]] | None) -> None:
+    """Our own weights learnt boxes as offsets from priors that their card names; shapes alone would not tell.
+
+    Raises `ModelError` where the network has others.
+    """
+    card = init.with_suffix(".json")
+    if init.suffix != cards.WEIGHTS or not card.is_file():
+        return
+    learnt = cards.read_card(cards.ModelFiles(init, card)).prior_sizes
+    if learnt != sizes:
+        words = {True: "the network's own rule", False: "sizes of their own"}
+        expected = f"the priors that its weights learnt with ({words[learnt is None]})"
+        raise ModelError(mismatch(f"{card}: prior_sizes", expected, f"{words[sizes is None]} (--priors)"))
 
 
 def read_priors(path: Path) -> list[list[list[float]]]:

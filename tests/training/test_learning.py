@@ -141,6 +141,18 @@ def test_training_starts_from_given_weights(drawn: DrawnSet, base: Path, tmp_pat
     assert start.startswith("blank.safetensors") and "class_head" in start
 
 
+def test_weights_that_learnt_with_other_priors_are_no_start(
+    drawn: DrawnSet, base: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sizes = tmp_path / "priors.json"
+    sizes.write_text(json.dumps(priors(drawn.root, 4, 2)))
+    command = ("train", "--data", drawn.root, "--out", tmp_path / "out", "--init", base.with_suffix(".safetensors"))
+    assert ran(*command, *TINY, "--priors", sizes) == 2
+    told = capsys.readouterr().err.replace("\n", " ")
+    assert "blank.json: prior_sizes: expected the priors that its weights learnt with" in told
+    assert "found sizes of their own (--priors)" in told
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
