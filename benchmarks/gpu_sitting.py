@@ -9,6 +9,9 @@ in pieces no larger than `--piece-mb`. Give the next sitting that folder as `--f
     the checkpoint     weights, average, optimiser, step: training goes on as if never stopped
     --average-only     of a large network, only the average in half precision: to look at, not to go on from
 
+What `handguard train` has in a recipe file comes from `models/recipes/ARCHITECTURE.yaml` where there is one,
+or from `--recipe`. Every sitting of a training must be given the same.
+
 The same command on a CPU with `--steps 50` is the rehearsal. The share of time the card waited
 for pictures is in metrics.csv (`waited_share`); more `--workers` than that needs are wasted.
 """
@@ -16,6 +19,8 @@ for pictures is in metrics.csv (`waited_share`); more `--workers` than that need
 from __future__ import annotations
 
 import argparse
+import hashlib
+import json
 import shutil
 import sys
 import time
@@ -26,13 +31,18 @@ import torch
 from gpu_pack import unpack
 from safetensors.torch import save_file
 
+from handguard.atomic import write_atomically, write_json
+from handguard.detection.architectures import REMEDY
+from handguard.errors import HandguardError, mismatch
 from handguard.training import checkpoints
 from handguard.training.checkpoints import CHECKPOINT
-from handguard.training.command import Job, Listener, train_command
+from handguard.training.command import Job, train_command
+from handguard.training.listening import Listener
 from handguard.training.meter import METRICS
 
+RECIPES = Path(__file__).parents[1] / "models" / "recipes"
 SMALL = (METRICS, "curves.png")
-PIECE = ".part-"
+PIECE, LIST = ".part-", ".parts.json"  # a piece of a file, and what all of them are
 
 
 class SittingOver(Exception):
@@ -75,39 +85,54 @@ def told(line: str) -> None:
 
 
 def split(path: Path, out: Path, piece_bytes: int) -> list[Path]:
-    """`path` as numbered pieces in `out`."""
+    """`path` as numbered pieces in `out`, and, last, a list that says how many there are and what they make."""
     out.mkdir(parents=True, exist_ok=True)
-    written = []
+    written, whole = [], hashlib.sha256()
     with path.open("rb") as file:
         for number, data in enumerate(iter(lambda: file.read(piece_bytes), b"")):
             piece = out / f"{path.name}{PIECE}{number:03d}"
             piece.write_bytes(data)
+            whole.update(data)
             written.append(piece)
-    return written
+    listed = out / f"{path.name}{LIST}"
+    write_json(listed, {"pieces": [piece.name for piece in written], "sha256": whole.hexdigest()})
+    return [*written, listed]
 
 
 def joined(folder: Path, name: str) -> bytes | None:
-    """The file that was split into `folder`; None if it was not."""
-    parts = sorted(folder.glob(f"{name}{PIECE}*"))
-    expected = [f"{name}{PIECE}{number:03d}" for number in range(len(parts))]
-    if [part.name for part in parts] != expected:
-        raise SystemExit(f"{folder}: expected {', '.join(expected)}, found {', '.join(p.name for p in parts)}")
-    return b"".join(part.read_bytes() for part in parts) if parts else None
+    """The file that was split into `folder`; None if none was. Pieces that its list does not name are left alone."""
+    listed = folder / f"{name}{LIST}"
+    if not listed.exists():
+        if any(folder.glob(f"{name}{PIECE}*")):
+            raise SystemExit(mismatch(str(folder), f"{listed.name} beside the pieces of {name}", "none"))
+        return None
+    told = json.loads(listed.read_text())
+    if missing := [piece for piece in told["pieces"] if not (folder / piece).exists()]:
+        raise SystemExit(mismatch(str(listed), f"{len(told['pieces'])} pieces", f"no {', '.join(missing)}"))
+    data = b"".join((folder / piece).read_bytes() for piece in told["pieces"])
+    if (found := hashlib.sha256(data).hexdigest()) != told["sha256"]:
+        raise SystemExit(mismatch(str(listed), f"pieces of one file, sha256 {told['sha256']}", found))
+    return data
 
 
 def resume(last: Path, run: Path) -> None:
-    """Put the last sitting's checkpoint and metrics where training looks for them."""
+    """Put the last sitting's checkpoint and metrics where training looks for them; what lies there goes first."""
     run.mkdir(parents=True, exist_ok=True)
+    if (run / CHECKPOINT).exists():
+        return
     data = joined(last, CHECKPOINT)
-    if data is not None and not (run / CHECKPOINT).exists():
-        (run / CHECKPOINT).write_bytes(data)
-        if (last / METRICS).exists():
-            shutil.copy(last / METRICS, run / METRICS)
+    if data is None:
+        raise SystemExit(mismatch(str(last), f"pieces of {CHECKPOINT}, for {run} has none either", "none"))
+    write_atomically(run / CHECKPOINT, data)
+    if (last / METRICS).exists():
+        shutil.copy(last / METRICS, run / METRICS)
 
 
 def bring_back(run: Path, back: Path, piece_bytes: int, average_only: bool) -> list[Path]:
-    """What the next sitting, or a person, needs, in `back`."""
+    """What the next sitting, or a person, needs, in `back`; pieces of an earlier sitting give way to it."""
     back.mkdir(parents=True, exist_ok=True)
+    for stale in (*back.glob(f"*{LIST}"), *back.glob(f"*{PIECE}[0-9][0-9][0-9]")):
+        stale.unlink()
     kept = [run / name for name in SMALL] + sorted(run.glob("*.json"))
     brought = [Path(shutil.copy(path, back)) for path in kept if path.exists()]
     for path in _large(run, average_only):
@@ -136,36 +161,60 @@ def orders() -> argparse.Namespace:
     parser.add_argument("--from", dest="last", type=Path, help="what came back from the last sitting")
     parser.add_argument("--minutes", type=float, default=7.0, help="then stop at the next checkpoint (every 2 minutes)")
     parser.add_argument("--architecture", default="palmnet-s")
+    parser.add_argument("--recipe", type=Path, help="default: the architecture's own in models/recipes, if it has one")
     parser.add_argument("--steps", type=int, default=20_000, help="of the whole training, not of this sitting")
+    parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--batch-size", type=int, default=128)
     parser.add_argument("--device", default="cuda")
     parser.add_argument("--workers", type=int, default=15, help="processes that decode and augment")
     parser.add_argument("--init", type=Path, help="weights to start from")
+    parser.add_argument("--reset-heads", action="store_true", help="of --init, leave out what belongs to other classes")
     parser.add_argument("--piece-mb", type=float, default=15.0)
     parser.add_argument("--average-only", action="store_true")
     return parser.parse_args()
 
 
-def main() -> None:
-    wanted = orders()
-    data = unpack(wanted.pack, wanted.run / "pictures")
-    if wanted.last is not None:
-        resume(wanted.last, wanted.run)
-    job = Job(
+def own_recipe(architecture: str) -> Path | None:
+    """The recipe file of a network, which holds with the small-object remedy too; None if it has none."""
+    path = RECIPES / f"{architecture.removesuffix(REMEDY)}.yaml"
+    return path if path.exists() else None
+
+
+def job_of(wanted: argparse.Namespace, data: Path) -> Job:
+    """The whole training, of which this sitting is a part."""
+    return Job(
         data,
         wanted.run,
         wanted.architecture,
         wanted.steps,
         wanted.batch_size,
-        device=wanted.device,
-        workers=wanted.workers,
+        wanted.seed,
+        wanted.device,
+        wanted.workers,
         init=wanted.init,
+        reset_heads=wanted.reset_heads,
+        recipe=wanted.recipe or own_recipe(wanted.architecture),
     )
+
+
+def whole_sitting(wanted: argparse.Namespace) -> None:
+    """Unpack, go on, train, bring back. Raises `HandguardError`."""
+    job = job_of(wanted, unpack(wanted.pack, wanted.run / "pictures"))
+    told(f"recipe {job.recipe or 'as handguard train has it'}")
+    if wanted.last is not None:
+        resume(wanted.last, wanted.run)
     done = sit(job, wanted.minutes * 60)
     brought = bring_back(wanted.run, wanted.back, round(wanted.piece_mb * 1e6), wanted.average_only)
     told("training is over" if done else "to be continued with --from")
     for path in brought:
         told(str(path))
+
+
+def main() -> None:
+    try:
+        whole_sitting(orders())
+    except HandguardError as error:
+        raise SystemExit(str(error)) from error
 
 
 if __name__ == "__main__":
