@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import json
+import pwd
+import resource
+import shutil
+from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -10,13 +14,13 @@ import numpy as np
 import pytest
 import torch
 
-from handguard.detection.backends import openvino_engine
+from handguard.detection.backends import cache, openvino_engine
 from handguard.detection.card import Card, OperatingPoint, locate, read_card, write_card
 from handguard.detection.detector import Region
 from handguard.detection.loading import Choice, load_detector
 from handguard.detection.weights import load_network, save_model
 from handguard.errors import ModelError
-from handguard.types import Frame
+from handguard.types import Detections, Frame
 from tests.networks import loud_network
 
 CARD = Card("tiny", "palmnet-s", ("hand", "gloved_hand"), (128, 128), OperatingPoint(0.05), "", "sigmoid", 32)
@@ -55,6 +59,148 @@ def test_a_second_start_needs_no_torch(model: Path, monkeypatch: pytest.MonkeyPa
     load_detector(Choice(str(model), "openvino"), WHOLE)
     monkeypatch.setattr("handguard.detection.weights.load_network", None)
     assert load_detector(Choice(str(model), "openvino"), WHOLE).detect(picture()).frame_seq == 7
+
+
+@pytest.fixture(scope="module")
+def by_torch(model: Path) -> Detections:
+    return load_detector(Choice(str(model), "torch-cpu"), WHOLE).detect(picture())
+
+
+@pytest.fixture(scope="module")
+def filled(model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A cache folder that knows the model."""
+    folder = tmp_path_factory.mktemp("filled")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(openvino_engine, "CACHE", folder)
+        load_detector(Choice(str(model), "openvino"), WHOLE)
+    return folder
+
+
+def require_finds(model: Path, expected: Detections) -> None:
+    found = load_detector(Choice(str(model), "openvino", "float32"), WHOLE).detect(picture())
+    assert len(found) == len(expected) > 0
+    np.testing.assert_allclose(found.boxes_px, expected.boxes_px, atol=0.01)
+
+
+@pytest.mark.parametrize(("suffix", "left"), [(".xml", 0.5), (".bin", None), (".priors.npy", 0.0)])
+def test_what_is_kept_and_damaged_is_made_anew(
+    model: Path, by_torch: Detections, filled: Path, monkeypatch, caplog, suffix: str, left: float | None
+):
+    shutil.copytree(filled, openvino_engine.CACHE)
+    (kept,) = openvino_engine.CACHE.glob(f"*{suffix}")
+    whole = kept.read_bytes()
+    kept.unlink()
+    if left is not None:
+        kept.write_bytes(whole[: int(len(whole) * left)])
+    require_finds(model, by_torch)
+    (said,) = caplog.messages
+    assert ".xml: cannot be used and is made anew: " in said
+    assert len(kept.read_bytes()) == len(whole)
+    assert len(list(openvino_engine.CACHE.iterdir())) == 3  # nothing half done is left
+    monkeypatch.setattr("handguard.detection.weights.load_network", None)
+    require_finds(model, by_torch)
+    assert len(caplog.messages) == 1
+
+
+def test_a_cache_folder_that_cannot_be_is_told_and_done_without(
+    model: Path, by_torch: Detections, tmp_path: Path, monkeypatch, caplog
+):
+    (tmp_path / "file").write_text("no folder")
+    monkeypatch.setattr(openvino_engine, "CACHE", tmp_path / "file" / "cache")
+    require_finds(model, by_torch)
+    (said,) = caplog.messages
+    assert said.startswith(str(tmp_path / "file" / "cache"))
+    assert "not kept, so every start makes it anew: " in said
+    assert "Not a directory" in said
+
+
+def test_a_disk_that_takes_no_more_is_told_and_done_without(model: Path, by_torch: Detections, caplog):
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, before[1]))  # the weights take more
+    try:
+        require_finds(model, by_torch)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    (said,) = caplog.messages
+    assert "not kept, so every start makes it anew: " in said
+    assert list(openvino_engine.CACHE.iterdir()) == []
+
+
+def test_a_folder_in_the_place_of_what_is_kept_is_told_and_done_without(
+    model: Path, by_torch: Detections, filled: Path, caplog
+):
+    shutil.copytree(filled, openvino_engine.CACHE)
+    (kept,) = openvino_engine.CACHE.glob("*.xml")
+    kept.unlink()
+    kept.mkdir()
+    require_finds(model, by_torch)
+    assert any("not kept, so every start makes it anew: " in one for one in caplog.messages)
+
+
+def priors() -> np.ndarray:
+    return np.linspace(0, 1, 20, dtype=np.float32).reshape(5, 4)
+
+
+def test_priors_are_made_once_and_then_read(tmp_path: Path, caplog):
+    kept = tmp_path / "new" / "priors.npy"
+    np.testing.assert_array_equal(cache.kept_priors(kept, priors), priors())
+    np.testing.assert_array_equal(cache.kept_priors(kept, lambda: pytest.fail("made again")), priors())
+    assert caplog.messages == []
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda whole: b"",
+        lambda whole: whole[:40],
+        lambda whole: whole[:-1],
+        lambda whole: whole + b"0",
+        lambda whole: bytes(len(whole)),
+        lambda whole: whole.replace(b"(5, 4)", b"(5, 4("),
+        lambda whole: whole.replace(b"(5, 4)", b"(4, 4)"),
+        lambda whole: whole.replace(b"(5, 4)", b"(4, 5)"),
+        lambda whole: whole.replace(b"<f4", b"<i4"),
+        lambda whole: whole.replace(b"'<f4'", b" '|O'"),
+    ],
+    ids=["empty", "header", "short", "long", "zeros", "torn", "fewer", "turned", "integers", "objects"],
+)
+def test_priors_that_were_damaged_are_made_anew(tmp_path: Path, caplog, damage: Callable[[bytes], bytes]):
+    kept = tmp_path / "priors.npy"
+    cache.write_priors(kept, priors())
+    whole = kept.read_bytes()
+    kept.write_bytes(damage(whole))
+    assert kept.read_bytes() != whole
+    np.testing.assert_array_equal(cache.kept_priors(kept, priors), priors())
+    (said,) = caplog.messages
+    assert said.startswith(f"{kept}: cannot be used and is made anew: ")
+    assert kept.read_bytes() == whole
+
+
+def test_priors_that_cannot_be_kept_are_made_and_told(tmp_path: Path, caplog):
+    (tmp_path / "file").write_text("no folder")
+    np.testing.assert_array_equal(cache.kept_priors(tmp_path / "file" / "priors.npy", priors), priors())
+    (said,) = caplog.messages
+    assert said.startswith(f"{tmp_path / 'file' / 'priors.npy'}: not kept, so every start makes it anew: ")
+
+
+@pytest.mark.parametrize(
+    ("named", "root"), [("/var/cache/x", "/var/cache/x"), ("", "~/.cache"), ("here", "~/.cache"), (None, "~/.cache")]
+)
+def test_caches_lie_where_the_environment_says(monkeypatch: pytest.MonkeyPatch, named: str | None, root: str):
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    if named is not None:
+        monkeypatch.setenv("XDG_CACHE_HOME", named)
+    assert cache.user_caches() == Path(root).expanduser()
+
+
+def test_a_user_without_a_home_has_no_cache_and_no_error(monkeypatch: pytest.MonkeyPatch):
+    def unknown(uid: int) -> None:
+        raise KeyError(uid)
+
+    for name in ("XDG_CACHE_HOME", "HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(pwd, "getpwuid", unknown)
+    assert cache.user_caches() == cache.NO_HOME
 
 
 def test_detections_carry_the_frame_they_came_from(model: Path):

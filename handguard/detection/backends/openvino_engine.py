@@ -2,8 +2,10 @@
 
 The network is converted once and kept in a cache folder, named by the hash of
 its weights and its input size, together with its priors; the next start reads
-it without importing torch. Cast from uint8 and the change of layout are compiled
-into the network, and the input tensor is the canvas itself.
+it without importing torch. What is kept and cannot be read or compiled is made
+anew from the weights; where nothing can be kept, the network runs as it was
+converted. Cast from uint8 and the change of layout are compiled into the network,
+and the input tensor is the canvas itself.
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ import os
 import warnings
 from collections.abc import Callable
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,6 +23,7 @@ import openvino as ov
 from numpy.typing import NDArray
 from openvino.preprocess import PrePostProcessor
 
+from handguard.atomic import appearing_whole
 from handguard.detection.backends import cache
 from handguard.detection.preprocess import GRAY
 from handguard.errors import ModelError, mismatch
@@ -30,7 +34,11 @@ if TYPE_CHECKING:
 PRECISIONS = {"float32": "f32", "bf16": "bf16", "fp16": "f16"}
 CAPABILITY = {"float32": "FP32", "bf16": "BF16", "fp16": "FP16"}
 CACHE = cache.ROOT / "openvino"
+PRIORS = ".priors.npy"
 CPU_INFO = Path("/proc/cpuinfo")
+
+Made = tuple[ov.Model, NDArray[np.float32]]  # and priors (P, 4)
+Ready = tuple[ov.CompiledModel, NDArray[np.float32]]
 
 
 class OpenVinoEngine:
@@ -52,13 +60,13 @@ class OpenVinoEngine:
         cannot do what is asked, or the graph is none for this input.
         """
         precision = _allowed(precision)
-        path = converted(key, network, input_px, graph)
-        compiled = _compiled(path, _properties(precision, threads))
+        kept = CACHE / f"{key[:16]}-{input_px[0]}x{input_px[1]}-{ov.get_version().split('-')[0]}.xml"
+        make = functools.partial(_made, network, input_px, graph)
+        compiled, self.priors = _ready(kept, make, _properties(precision, threads))
         self._request = compiled.create_infer_request()
         batch = np.full((1, input_px[1], input_px[0], 3), GRAY, np.uint8)
         self._request.set_input_tensor(ov.Tensor(batch, shared_memory=True))
         self.canvas: NDArray[np.uint8] = batch[0]
-        self.priors: NDArray[np.float32] = np.load(path.with_suffix(".priors.npy"))
         self.description = f"openvino CPU {'int8' if _is_int8(graph) else precision}"
         self._outputs = [self._request.get_output_tensor(i).data[0] for i in range(2)]
 
@@ -79,16 +87,20 @@ def runtime() -> ov.Core:
     return ov.Core()
 
 
-def converted(
-    key: str, network: Callable[[], Ssd], input_px: tuple[int, int], graph: Path | None = None
-) -> Path:
-    """The cached OpenVINO file of a network, or of an exported `graph`, made now if need be. Raises `ModelError`."""
-    path = CACHE / f"{key[:16]}-{input_px[0]}x{input_px[1]}-{ov.get_version().split('-')[0]}.xml"
-    if not path.exists():
-        made = network()
-        model = graph_of(made, input_px) if graph is None else _reshaped(graph, input_px)
-        _keep(model, made.priors.numpy(), path)
-    return path
+def _ready(path: Path, make: Callable[[], Made], properties: dict[str, Any]) -> Ready:
+    """The network and its priors as they are kept at `path`, or made now and kept there. Raises `ModelError`."""
+    kept = _from_cache(path, properties)
+    if kept is not None:
+        return kept
+    model, priors = make()
+    _keep(model, priors, path)
+    return _from_cache(path, properties) or (_compiled(model, properties), priors)
+
+
+def _made(network: Callable[[], Ssd], input_px: tuple[int, int], graph: Path | None) -> Made:
+    """A network, or an exported `graph`, as OpenVINO has it, and its priors. Raises `ModelError`."""
+    made = network()
+    return (graph_of(made, input_px) if graph is None else _reshaped(graph, input_px)), made.priors.numpy()
 
 
 def graph_of(network: Ssd, input_px: tuple[int, int]) -> ov.Model:
@@ -112,32 +124,47 @@ def _reshaped(graph: Path, input_px: tuple[int, int]) -> ov.Model:
         model = runtime().read_model(graph)
         model.reshape(shape)
     except RuntimeError as error:
-        told = next((line for line in reversed(str(error).splitlines()) if line.strip()), "")
-        raise ModelError(mismatch(str(graph), f"a graph that takes uint8 {shape}", told.strip())) from error
+        expected = f"a graph that takes uint8 {shape}"
+        raise ModelError(mismatch(str(graph), expected, cache.last_line(error))) from error
     if [one.get_element_type() for one in model.inputs] != [ov.Type.u8]:
         found = [one.get_element_type().get_type_name() for one in model.inputs]
         raise ModelError(mismatch(str(graph), f"one input, uint8 {shape}", found))
     return model
 
 
-def _keep(model: ov.Model, priors: NDArray[np.float32], path: Path) -> None:
-    """Write priors, weights and graph, the graph last: where it exists, all exists."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    mine = path.with_name(f"{os.getpid()}-{path.name}")
-    ov.save_model(model, mine, compress_to_fp16=False)
-    np.save(mine.with_suffix(".priors.npy"), priors)
-    for suffix in (".priors.npy", ".bin", ".xml"):
-        mine.with_suffix(suffix).replace(path.with_suffix(suffix))
-
-
-def _compiled(path: Path, properties: dict[str, Any]) -> ov.CompiledModel:
-    """Raises `ModelError`: a CPU without the instructions it needs, or a damaged cache."""
+def _from_cache(path: Path, properties: dict[str, Any]) -> Ready | None:
+    """What is kept, compiled; None where nothing is, or (which is told) nothing that can be used."""
+    if not os.path.exists(path):  # `Path.exists` raises where a folder on the way is closed
+        return None
     try:
-        return runtime().compile_model(path, "CPU", properties)
+        priors = cache.read_priors(path.with_suffix(PRIORS))
+        return runtime().compile_model(path, "CPU", properties), priors
+    except (RuntimeError, *cache.UNREADABLE) as error:
+        cache.tell_damaged(path, error)
+        return None
+
+
+def _keep(model: ov.Model, priors: NDArray[np.float32], path: Path) -> None:
+    """Write priors, weights and graph, the graph last: where it exists, all exists. A disk that refuses is told."""
+    with cache.keeping(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.unlink(missing_ok=True)
+        with TemporaryDirectory(dir=path.parent, prefix=".") as folder:
+            mine = Path(folder) / path.name
+            ov.save_model(model, mine, compress_to_fp16=False)
+            cache.write_priors(path.with_suffix(PRIORS), priors)
+            for suffix in (".bin", ".xml"):
+                with appearing_whole(path.with_suffix(suffix)) as fresh:
+                    mine.with_suffix(suffix).replace(fresh)
+
+
+def _compiled(model: ov.Model, properties: dict[str, Any]) -> ov.CompiledModel:
+    """Raises `ModelError`: a CPU without the instructions it needs."""
+    try:
+        return runtime().compile_model(model, "CPU", properties)
     except RuntimeError as error:
-        told = next((line for line in reversed(str(error).splitlines()) if line.strip()), "")
-        expected = f"a network that OpenVINO can compile for this CPU (or remove {path.parent})"
-        raise ModelError(mismatch(str(path), expected, told.strip())) from error
+        expected = "a network that OpenVINO can compile for this CPU"
+        raise ModelError(mismatch("detector.backend: openvino", expected, cache.last_line(error))) from error
 
 
 def _is_int8(graph: Path | None) -> bool:
