@@ -16,7 +16,7 @@ from enum import Enum
 from pathlib import Path
 
 from handguard.errors import DatasetError, mismatch
-from handguard.training.coco import Sample, load_coco
+from handguard.training.coco import Sample, lines_of, load_coco
 from handguard.training.voc import load_voc
 from handguard.training.yolo import class_names, load_yolo
 
@@ -61,7 +61,7 @@ def _coco(root: Path, split: str) -> list[Sample] | None:
 def _voc(root: Path, split: str) -> list[Sample] | None:
     listed = root / "ImageSets" / "Main" / f"{split}.txt"
     if listed.is_file():
-        names = [line.split()[0] for line in listed.read_text().splitlines() if line.strip()]
+        names = [line.split()[0] for line in lines_of(listed) if line.strip()]
         files = [root / "Annotations" / f"{name}.xml" for name in names]
         return load_voc(files, root / "JPEGImages", root.name)
     folder = root / split

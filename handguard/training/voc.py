@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from handguard.errors import DatasetError, mismatch
-from handguard.training.coco import CATEGORIES, Sample, inside
+from handguard.training.coco import CATEGORIES, Sample, inside, side_px
 from handguard.types import HandClass
 
 
@@ -27,9 +27,9 @@ def load_voc(files: Sequence[Path], images: Path, source: str) -> list[Sample]:
 def _sample(number: int, file: Path, images: Path, source: str) -> Sample:
     try:
         root = ElementTree.parse(file).getroot()
-    except (OSError, ElementTree.ParseError) as error:
+    except (OSError, ElementTree.ParseError, LookupError, ValueError) as error:  # the last two: of its encoding
         raise DatasetError(mismatch(str(file), "a VOC annotation (XML)", error)) from error
-    width, height = int(_number(file, root, "size/width")), int(_number(file, root, "size/height"))
+    width, height = (side_px(f"{file}: {key}", _text(file, root, key)) for key in ("size/width", "size/height"))
     objects = root.findall("object")
     boxes = np.array([_box(file, one, width, height) for one in objects], np.float32).reshape(-1, 4)
     labels = np.array([_kind(file, one) for one in objects], np.int64)

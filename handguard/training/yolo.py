@@ -15,7 +15,7 @@ from handguard.config.problems import shown
 from handguard.config.strict_yaml import parse
 from handguard.detection.pictures import read_picture
 from handguard.errors import DatasetError, mismatch
-from handguard.training.coco import CATEGORIES, Sample, inside
+from handguard.training.coco import CATEGORIES, Sample, inside, lines_of
 from handguard.types import HandClass
 
 
@@ -41,7 +41,7 @@ def class_names(folders: Sequence[Path]) -> list[HandClass]:
 def _sample(number: int, path: Path, labels: Path, kinds: Sequence[HandClass], source: str) -> Sample:
     height, width = read_picture(path).shape[:2]
     file = labels / f"{path.stem}.txt"
-    lines = file.read_text().splitlines() if file.is_file() else []
+    lines = lines_of(file) if file.is_file() else []
     numbered = [(f"{file}: line {i}", line) for i, line in enumerate(lines, 1) if line.strip()]
     rows = [(where, *_row(where, line, kinds)) for where, line in numbered]
     boxes = [_box(where, numbers, width, height) for where, _, numbers in rows]
@@ -63,7 +63,7 @@ def _row(where: str, line: str, kinds: Sequence[HandClass]) -> tuple[HandClass, 
         raise DatasetError(mismatch(where, "numbers", repr(line))) from error
     if len(numbers) != 4:
         raise DatasetError(mismatch(where, "a class and four numbers (boxes, not outlines)", repr(line)))
-    if not (kind == int(kind) and 0 <= kind < len(kinds)):
+    if not (kind.is_integer() and 0 <= kind < len(kinds)):
         raise DatasetError(mismatch(where, f"a class from 0 to {len(kinds) - 1}", line.split()[0]))
     return kinds[int(kind)], numbers
 
@@ -91,7 +91,7 @@ def _from_yaml(file: Path) -> list[str]:
 
 
 def _from_lines(file: Path) -> list[str]:
-    return [line.strip() for line in file.read_text().splitlines() if line.strip()]
+    return [line.strip() for line in lines_of(file) if line.strip()]
 
 
 def _kind(file: Path, name: str) -> HandClass:

@@ -127,6 +127,10 @@ def test_yolo_names_that_leave_a_class_in_doubt_are_refused(tmp_path: Path, text
         ("7 0.5 0.5 0.2 0.2", "line 1: expected a class from 0 to 1, found 7"),
         ("0 0.9 0.5 0.4 0.2", "line 1: expected a box with area inside 96x80"),
         ("0 a b c d", "line 1: expected numbers"),
+        ("nan 0.5 0.5 0.2 0.2", "line 1: expected a class from 0 to 1, found nan"),
+        ("inf 0.5 0.5 0.2 0.2", "line 1: expected a class from 0 to 1, found inf"),
+        ("0.5 0.5 0.5 0.2 0.2", "line 1: expected a class from 0 to 1, found 0.5"),
+        ("0 0.5 0.5 0.2 0.2\udce9", "expected text in UTF-8, found byte 17 that is none"),
         ("\n0 nan 0.5 0.2 0.2", "line 2: expected a box with area inside"),
     ],
 )
@@ -134,9 +138,24 @@ def test_a_bad_yolo_line_is_refused_by_file_and_line(
     drawn: DrawnSet, tmp_path: Path, line: str, message: str
 ) -> None:
     as_yolo(load_split(drawn.root, Split.TRAIN), tmp_path / "yolo", "train")
-    (tmp_path / "yolo" / "train" / "labels" / "004.txt").write_text(line)
+    (tmp_path / "yolo" / "train" / "labels" / "004.txt").write_bytes(line.encode(errors="surrogateescape"))
     with pytest.raises(DatasetError, match=rf"004\.txt: {message}"):
         load_split(tmp_path / "yolo", Split.TRAIN)
+
+
+def test_lists_of_names_that_are_no_text_are_refused_by_file(drawn: DrawnSet, tmp_path: Path) -> None:
+    samples = load_split(drawn.root, Split.TRAIN)
+    as_yolo(samples, tmp_path / "yolo", "train")
+    (tmp_path / "yolo" / "data.yaml").unlink()
+    (tmp_path / "yolo" / "classes.txt").write_bytes(b"hand\nglov\xe9\n")
+    with pytest.raises(DatasetError, match=r"classes\.txt: expected text in UTF-8, found byte 9 that is none"):
+        load_split(tmp_path / "yolo", Split.TRAIN)
+    as_voc(samples, tmp_path / "voc")
+    lists = tmp_path / "voc" / "ImageSets" / "Main"
+    lists.mkdir(parents=True)
+    (lists / "train.txt").write_bytes(b"\xff001\n")
+    with pytest.raises(DatasetError, match=r"train\.txt: expected text in UTF-8, found byte 0 that is none"):
+        load_split(tmp_path / "voc", Split.TRAIN)
 
 
 @pytest.mark.parametrize(
@@ -144,7 +163,13 @@ def test_a_bad_yolo_line_is_refused_by_file_and_line(
     [
         ("<name>hand</name>", "<name>foot</name>", "object/name: expected hand or gloved_hand, found 'foot'"),
         ("<width>96</width>", "", "size/width: expected a value, found nothing"),
-        ("<width>96</width>", "<width>wide</width>", "size/width: expected a number, found 'wide'"),
+        ("<width>96</width>", "<width>wide</width>", 'size/width: expected a whole number of pixels .* found "wide"'),
+        ("<width>96</width>", "<width>nan</width>", 'size/width: expected a whole number of pixels .* found "nan"'),
+        ("<height>80</height>", "<height>1e999</height>", "size/height: expected a whole number of pixels"),
+        ("<xmin>", "<xmin>n", "bndbox/xmin: expected a number, found 'n"),
+        ("<annotation>", '<?xml version="1.0" encoding="nonsense"?><annotation>', "expected a VOC annotation"),
+        ("<annotation>", '<?xml version="1.0" encoding="utf-32"?><annotation>', "expected a VOC annotation"),
+        ("<annotation>", '<?xml version="1.0" encoding="big5"?><annotation>', "expected a VOC annotation"),
         ("</annotation>", "", "expected a VOC annotation"),
     ],
 )
