@@ -9,9 +9,9 @@
     bare         the detector's call against the bare network
 
 Writes benchmarks/results/bench.json, docs/pictures/stop-path.png and the README's section, which
-takes the peers from benchmarks/results/peers.json (`python -m benchmarks.peers`). A real
-machine needs no more than `handguard bench`; this is the same, with the company that the
-README speaks of.
+takes the peers from benchmarks/results/peers.json (`python -m benchmarks.peers`) and says which of
+them are missing, and why. A real machine needs no more than `handguard bench`; this is the
+same, with the company that the README speaks of.
 """
 
 from __future__ import annotations
@@ -146,7 +146,17 @@ def _peers(peers: dict[str, Any] | None) -> list[str]:
     lines = [f"Beside its peers, {peers['pictures']}, {peers['priority']}, in turns:", ""]
     lines += ["| program | × ours (median) |", "|---|---|"]
     lines += [f"| {one['is']} | {one['times_ours']:.1f} |" for one in peers["programs"]]
-    return lines
+    missing = _missing(peers)
+    return [*lines, "", *(f"- {line}" for line in missing)] if missing else lines
+
+
+def _missing(peers: dict[str, Any]) -> list[str]:
+    """Which peers the numbers lack, and which a newer run lacked, so that these numbers are older."""
+    lacked = peers.get("newer_run_lacked", {})
+    return [
+        *(f"Not measured: {name} ({why})." for name, why in peers["left_out"].items()),
+        *(f"From an earlier run, for the newest had to do without {name} ({why})." for name, why in lacked.items()),
+    ]
 
 
 def kept(result: dict[str, Any]) -> dict[str, Any]:
@@ -163,12 +173,14 @@ def main() -> int:
         "--frames", type=int, default=SHORT, help="of the guarding; 24000 give a thousand stops for the p99.9"
     )
     asked = parser.parse_args()
+    peers = json.loads(PEERS.read_text()) if PEERS.exists() else None
     result = measure(asked.source, asked.frames)
     PICTURE.parent.mkdir(exist_ok=True)
     draw_histogram([result["guarding"]], PICTURE)
     keep(RESULTS, kept(result))
-    peers = json.loads(PEERS.read_text()) if PEERS.exists() else None
     rewrite(README, "speed", section(result, peers))
+    for line in _missing(peers) if peers else _peers(peers):
+        say(f"PEERS     {line}")
     return 0
 
 

@@ -2,22 +2,26 @@
 
     python -m benchmarks.peers FOOTAGE.mp4 [--torchvision VENV] [--mediapipe VENV] [--rounds N] [--out FILE]
 
-Needs virtual environments that hold the peers (torchvision; mediapipe 0.10.21, which brings
-its models). Times are from a picture in memory to boxes in its pixels. In each round every
-program sees the same picture once, alone; ratios are taken round by round, and their median
-is told, so that what disturbs the machine for longer than a round meets all alike. On a busy machine
-put `chrt -f 10` before it: all programs inherit it.
+Needs virtual environments that hold the peers; `make peers` makes them. Times are from a
+picture in memory to boxes in its pixels. In each round every program sees the same
+picture once, alone; ratios are taken round by round, and their median is told, so that what
+disturbs the machine for longer than a round meets all alike. On a busy machine put
+`chrt -f 10` before it: all programs inherit it.
+
+A peer that cannot begin, or goes away on the way, is left out and said; the exit status is 1 then.
+Numbers of more peers that FILE holds from an earlier run stay there.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import statistics
-import subprocess
 import sys
 import tempfile
-from dataclasses import dataclass
+from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -26,86 +30,97 @@ import cv2
 import numpy as np
 
 from benchmarks.kept import keep
+from benchmarks.peers.speaker import Peer, PeerError, Speaker
 from handguard.bench.machine import described
+from handguard.detection import card as cards
+from handguard.errors import mismatch
 from handguard.evidence.summary import percentiles
 
 HERE = Path(__file__).parent
 OUT = HERE.parent / "results" / "peers.json"
+VENVS = Path(".cache") / "peers"  # as `make peers` makes them, below the repository
 PICTURES, WIDTH_PX, HEIGHT_PX = 24, 1280, 720
-US = "handguard"
+US, OPENCV = "handguard", "OpenCV DNN on our network"
+MODEL = cards.DEFAULT  # that both of them run
 PRIORITY = {os.SCHED_FIFO: "all at real-time priority (chrt -f)"}  # inherited by every program here
 
-
-@dataclass(frozen=True, slots=True)
-class Peer:
-    """One program and who runs it."""
-
-    name: str
-    python: Path
-    script: str
-    arguments: tuple[str, ...] = ()
-
-
-class Speaker:
-    """A running peer. Raises `RuntimeError` with what it said if it cannot begin."""
-
-    def __init__(self, peer: Peer, pictures: Path) -> None:
-        self.name = peer.name
-        command = [str(peer.python), str(HERE / peer.script), str(pictures), *peer.arguments]
-        quiet = {**os.environ, "GLOG_minloglevel": "3", "TF_CPP_MIN_LOG_LEVEL": "3"}
-        self._log = tempfile.TemporaryFile("w+")  # noqa: SIM115  open as long as the program runs
-        try:
-            self._program = subprocess.Popen(
-                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._log, text=True, env=quiet
-            )
-        except OSError as error:
-            raise RuntimeError(str(error)) from error
-        assert self._program.stdout is not None
-        self.description = self._program.stdout.readline().strip()
-        if not self.description:
-            self._program.wait()
-            self._log.seek(0)
-            raise RuntimeError((self._log.read().strip() or "it said nothing").splitlines()[-1])
-
-    def took_ms(self, number: int) -> float:
-        assert self._program.stdin is not None and self._program.stdout is not None
-        self._program.stdin.write(f"{number}\n")
-        self._program.stdin.flush()
-        return float(self._program.stdout.readline())
-
-    def close(self) -> None:
-        self._program.kill()
-        self._program.communicate()
-        self._log.close()
+Times = dict[str, list[float]]  # milliseconds of each program, round by round
 
 
 def main() -> int:
     asked = _asked()
-    with tempfile.TemporaryDirectory() as folder:
-        scratch = Path(folder)
-        pictures = scratch / "pictures.npy"
-        np.save(pictures, pictures_of(asked.footage))
-        left_out: dict[str, str] = {}
-        try:
-            write_our_network(scratch)
-        except Exception as error:  # noqa: BLE001  whatever stands in the way is told, and the others go on
-            left_out["our network as ONNX"] = f"{type(error).__name__}: {error}"
-        speakers = started(peers(asked, scratch), pictures, left_out)
-        times = in_turns(speakers, asked.rounds)
-        for speaker in speakers:
-            speaker.close()
+    earlier = kept_before(asked.out)
+    left_out: dict[str, str] = {}
+    descriptions, times = measured(asked, left_out)
     result = {
         "command": "python -m benchmarks.peers FOOTAGE",
         "machine": described(),
         "pictures": f"{PICTURES} of {asked.footage.name} at {WIDTH_PX}x{HEIGHT_PX}",
         "priority": PRIORITY.get(os.sched_getscheduler(0), "ordinary priority"),
         "rounds": asked.rounds,
-        "programs": [row(speaker, times) for speaker in speakers],
+        "programs": [row(name, descriptions[name], times) for name in times],
         "left_out": left_out,
     }
-    keep(asked.out, result)
     sys.stdout.write(table(result) + "\n")
+    keep(asked.out, chosen(earlier, result))
+    for line in complaints(earlier, result, asked.out):
+        sys.stderr.write(f"{line}\n")
     return 1 if left_out else 0
+
+
+def kept_before(path: Path) -> dict[str, Any] | None:
+    """What an earlier run left in the file. Read before anything is measured, for it may not be readable."""
+    try:
+        found: dict[str, Any] = json.loads(path.read_text())
+        names_of(found)
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise SystemExit(mismatch(str(path), "the numbers of an earlier run, or no such file", error)) from error
+    return found
+
+
+def names_of(result: dict[str, Any]) -> list[str]:
+    return [one["name"] for one in result["programs"]]
+
+
+def lost(earlier: dict[str, Any] | None, result: dict[str, Any]) -> list[str]:
+    """Programs that were measured before, and now were not."""
+    return [] if earlier is None else [name for name in names_of(earlier) if name not in names_of(result)]
+
+
+def chosen(earlier: dict[str, Any] | None, result: dict[str, Any]) -> dict[str, Any]:
+    """What is kept: this run; but of one that lost a program only why, beside the earlier numbers."""
+    if earlier is None or not lost(earlier, result):
+        return result
+    return earlier | {"newer_run_lacked": result["left_out"]}
+
+
+def complaints(earlier: dict[str, Any] | None, result: dict[str, Any], out: Path) -> list[str]:
+    """What a person must hear last of all."""
+    lines = [f"LEFT OUT  {name}: {why}" for name, why in result["left_out"].items()]
+    if lost(earlier, result):
+        lines.append(f"KEPT      {out}: the earlier numbers, for this run lost {', '.join(lost(earlier, result))}")
+    if lines:
+        lines.append("`make peers` makes the environments they run in (docs/performance.md, Peers)")
+    return lines
+
+
+def measured(asked: argparse.Namespace, left_out: dict[str, str]) -> tuple[dict[str, str], Times]:
+    """What each program says it is, and its times; whoever fails goes to `left_out`."""
+    with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
+        scratch = Path(folder)
+        pictures = scratch / "pictures.npy"
+        np.save(pictures, pictures_of(asked.footage))
+        wanted = peers(asked, scratch)
+        try:
+            write_our_network(scratch, MODEL)
+        except Exception as error:  # noqa: BLE001  whatever stands in the way is told, and the others go on
+            without(OPENCV, f"{type(error).__name__}: {error}", left_out)
+            wanted = [peer for peer in wanted if peer.name != OPENCV]
+        speakers = started(wanted, pictures, left_out, stack.enter_context)
+        times = in_turns(speakers, asked.rounds, left_out)
+        return {speaker.name: speaker.description for speaker in speakers}, times
 
 
 def peers(asked: argparse.Namespace, scratch: Path) -> list[Peer]:
@@ -113,43 +128,58 @@ def peers(asked: argparse.Namespace, scratch: Path) -> list[Peer]:
     here = Path(sys.executable)
     vision, hands = (Path(venv) / "bin" / "python" for venv in (asked.torchvision, asked.mediapipe))
     return [
-        Peer(US, here, "handguard_peer.py"),
+        Peer(US, here, "handguard_peer.py", (MODEL,)),
         Peer("torchvision ssdlite320", vision, "torchvision_peer.py", ("ssdlite320_mobilenet_v3_large",)),
         Peer("torchvision ssd300_vgg16", vision, "torchvision_peer.py", ("ssd300_vgg16",)),
         Peer("MediaPipe Hands, every picture anew", hands, "mediapipe_peer.py", ("still",)),
         Peer("MediaPipe Hands, following", hands, "mediapipe_peer.py", ("video",)),
-        Peer("OpenCV DNN on our network", here, "opencv_peer.py", (str(scratch),)),
+        Peer(OPENCV, here, "opencv_peer.py", (str(scratch), MODEL)),
     ]
 
 
-def started(wanted: list[Peer], pictures: Path, left_out: dict[str, str]) -> list[Speaker]:
-    """Those that can begin; the others are said on standard error, and in the result."""
+def started(
+    wanted: list[Peer], pictures: Path, left_out: dict[str, str], held: Callable[[Speaker], Speaker]
+) -> list[Speaker]:
+    """Those that can begin, each given to `held`, which ends it one day."""
     speakers = []
     for peer in wanted:
         try:
-            speakers.append(Speaker(peer, pictures))
+            speakers.append(held(Speaker(peer, pictures)))
             sys.stderr.write(f"{peer.name}: {speakers[-1].description}\n")
-        except RuntimeError as error:
-            left_out[peer.name] = str(error)
-            sys.stderr.write(f"LEFT OUT  {peer.name}: {error}\n")
+        except PeerError as error:
+            without(peer.name, str(error), left_out)
     return speakers
 
 
-def in_turns(speakers: list[Speaker], rounds: int) -> dict[str, list[float]]:
-    """Milliseconds of each program, round by round."""
-    times: dict[str, list[float]] = {speaker.name: [] for speaker in speakers}
+def without(name: str, why: str, left_out: dict[str, str]) -> None:
+    """Go on without a peer. Without ourselves there is nothing to compare: raises `SystemExit`."""
+    if name == US:
+        raise SystemExit(f"{US} itself cannot be timed, so nothing was kept: {why}")
+    left_out[name] = why
+    sys.stderr.write(f"LEFT OUT  {name}: {why}\n")
+
+
+def in_turns(speakers: list[Speaker], rounds: int, left_out: dict[str, str]) -> Times:
+    """A peer that goes away on the way is left out altogether: its times would be of other rounds."""
+    times: Times = {speaker.name: [] for speaker in speakers}
     for turn in range(rounds):
         for speaker in speakers:
-            times[speaker.name].append(speaker.took_ms(turn % PICTURES))
+            if speaker.name not in times:
+                continue
+            try:
+                times[speaker.name].append(speaker.took_ms(turn % PICTURES))
+            except PeerError as error:
+                without(speaker.name, f"{error}, in round {turn + 1} of {rounds}", left_out)
+                del times[speaker.name]
     return times
 
 
-def row(speaker: Speaker, times: dict[str, list[float]]) -> dict[str, Any]:
-    own, ours = times[speaker.name], times[US]
+def row(name: str, description: str, times: Times) -> dict[str, Any]:
+    own, ours = times[name], times[US]
     ratios = [theirs / mine for theirs, mine in zip(own, ours, strict=True)]
     return {
-        "name": speaker.name,
-        "is": speaker.description,
+        "name": name,
+        "is": description,
         "ms": percentiles(own) | {"min": round(min(own), 3)},
         "times_ours": round(statistics.median(ratios), 2),
         "times_ours_smallest": round(min(own) / min(ours), 2),
@@ -180,17 +210,17 @@ def pictures_of(video: Path) -> np.ndarray:
     return np.stack(found)
 
 
-def write_our_network(scratch: Path) -> None:
-    """The shipped network as ONNX, for the input that such pictures get."""
-    from handguard.detection import card as cards
+def write_our_network(scratch: Path, model: str) -> None:
+    """A model as ONNX, for the input that such pictures get. Raises `HandguardError`."""
     from handguard.detection.detector import fitted_input
     from handguard.detection.onnx_graph import write_onnx
     from handguard.detection.weights import load_network
 
-    files = cards.locate(cards.DEFAULT)
+    files = cards.locate(model)
     card = cards.read_card(files)
-    multiple_px = card.any_multiple_of_px or 32
-    input_px = fitted_input((WIDTH_PX, HEIGHT_PX), card.input_px, multiple_px)
+    multiple_px, input_px = card.any_multiple_of_px, card.input_px
+    if multiple_px is not None:
+        input_px = fitted_input((WIDTH_PX, HEIGHT_PX), card.input_px, multiple_px)
     network = load_network(files, card, input_px)
     write_onnx(network, input_px, scratch / "network.onnx")
     np.save(scratch / "priors.npy", network.priors.numpy())
@@ -202,8 +232,8 @@ def _asked() -> argparse.Namespace:
         prog="python -m benchmarks.peers", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("footage", type=Path)
-    parser.add_argument("--torchvision", default="/var/tmp/tv-venv", help="virtual environment that holds it")
-    parser.add_argument("--mediapipe", default="/var/tmp/mp-venv", help="virtual environment that holds it")
+    parser.add_argument("--torchvision", default=VENVS / "torchvision", help="virtual environment that holds it")
+    parser.add_argument("--mediapipe", default=VENVS / "mediapipe", help="virtual environment that holds it")
     parser.add_argument("--rounds", type=int, default=100)
     parser.add_argument("--out", type=Path, default=OUT)
     return parser.parse_args()
