@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 from handguard.atomic import write_json
 from handguard.detection.detector import HandDetector, Region
 from handguard.detection.loading import Choice, load_detector
-from handguard.errors import DatasetError, mismatch
+from handguard.errors import DatasetError, DeviceError, mismatch
 from handguard.types import Frame, HandClass
 
 
@@ -22,9 +23,14 @@ def detect_pictures(
 ) -> None:
     """Write `{model, images: [{file, width_px, height_px, hands: [{box_px, score, label}]}]}`.
 
-    Boxes are x1 y1 x2 y2 in pixels of the original picture. Raises `DatasetError`
-    for a picture that cannot be read; then nothing is written.
+    Boxes are x1 y1 x2 y2 in pixels of the original picture. The folder of `out` is made
+    before the work. Raises `DatasetError` for a picture that cannot be read, and `DeviceError`
+    for what the disk refuses; then nothing is written.
     """
+    if out.is_dir():
+        raise DeviceError(mismatch(str(out), "a file to write", "a folder"))
+    with _writing(out):
+        out.parent.mkdir(parents=True, exist_ok=True)
     detectors: dict[tuple[int, int], HandDetector] = {}
     results, description = [], ""
     for done, path in enumerate(paths, 1):
@@ -36,7 +42,8 @@ def detect_pictures(
             {"file": str(path), "width_px": size[0], "height_px": size[1], "hands": _hands(detector, image)}
         )
         progress(done, len(paths))
-    write_json(out, {"model": description, "images": results})
+    with _writing(out):
+        write_json(out, {"model": description, "images": results})
 
 
 def read_picture(path: Path) -> NDArray[np.uint8]:
@@ -49,6 +56,15 @@ def read_picture(path: Path) -> NDArray[np.uint8]:
     if image is None:
         raise DatasetError(mismatch(str(path), "a picture", f"{len(data)} bytes that do not decode"))
     return np.asarray(image, np.uint8)
+
+
+@contextmanager
+def _writing(out: Path) -> Iterator[None]:
+    """Turns what the disk refuses into `DeviceError` naming the file."""
+    try:
+        yield
+    except OSError as error:
+        raise DeviceError(mismatch(str(out), "room and leave to write", error.strerror or error)) from error
 
 
 def _hands(detector: HandDetector, image: NDArray[np.uint8]) -> list[dict[str, Any]]:

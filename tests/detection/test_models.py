@@ -10,10 +10,12 @@ from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import torch
 
+from handguard.cli import main
 from handguard.detection.backends import cache, openvino_engine
 from handguard.detection.card import Card, OperatingPoint, locate, read_card, write_card
 from handguard.detection.detector import Region
@@ -206,6 +208,39 @@ def test_a_user_without_a_home_has_no_cache_and_no_error(monkeypatch: pytest.Mon
 def test_detections_carry_the_frame_they_came_from(model: Path):
     found = load_detector(Choice(str(model), "torch-cpu"), WHOLE).detect(picture())
     assert (found.frame_seq, found.captured_ns) == (7, 99)
+
+
+def detected(model: Path, out: Path, *pictures: Path) -> int:
+    """The exit status of `handguard detect`."""
+    with pytest.raises(SystemExit) as ended:
+        main(["detect", *map(str, pictures), "--json", str(out), "--model", str(model), "--backend", "torch-cpu"])
+    return int(ended.value.code or 0)
+
+
+def test_boxes_go_to_a_folder_that_is_made(model: Path, by_torch: Detections, tmp_path: Path):
+    cv2.imwrite(str(tmp_path / "a.png"), picture().image)
+    assert detected(model, tmp_path / "new" / "deep" / "hands.json", tmp_path / "a.png") == 0
+    told = json.loads((tmp_path / "new" / "deep" / "hands.json").read_text())
+    assert [(one["file"], one["width_px"], one["height_px"]) for one in told["images"]] == [
+        (str(tmp_path / "a.png"), 160, 90)
+    ]
+    np.testing.assert_allclose([one["box_px"] for one in told["images"][0]["hands"]], by_torch.boxes_px, atol=0.01)
+
+
+@pytest.mark.parametrize(
+    ("out", "told"),
+    [
+        ("a.png/hands.json", "expected room and leave to write, found File exists"),
+        ("a.png/deep/hands.json", "expected room and leave to write, found Not a directory"),
+        (".", "expected a file to write, found a folder"),
+    ],
+)
+def test_boxes_that_cannot_be_written_are_refused_before_the_work(
+    model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], out: str, told: str
+):
+    (tmp_path / "a.png").write_bytes(b"no picture, which the work would say")
+    assert detected(model, tmp_path / out, tmp_path / "a.png") == 2
+    assert f"handguard: {tmp_path / out}: {told}" in capsys.readouterr().err
 
 
 def test_a_region_finds_hands_in_pixels_of_the_whole_picture(model: Path):
