@@ -6,12 +6,15 @@ import os
 import signal
 import socket
 import struct
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+ROOT = Path(__file__).parents[2]
 LIMIT_S = 1.0
 START_S = 180.0  # on a machine that does much else
 
@@ -92,3 +95,15 @@ def test_a_stop_of_the_whole_group_ends_in_off_and_exit_0(start, children):
         os.kill(pid, signal.SIGTERM)
     assert run.process.wait(30) == 0
     assert not run.is_on()
+
+
+def test_the_unit_lets_the_monitor_keep_compiled_networks(tmp_path: Path):
+    unit = (ROOT / "packaging" / "handguard.service").read_text().splitlines()
+    set_to = dict(line.split("=", 1) for line in unit if "=" in line and not line.startswith("#"))
+    name, _, folder = set_to["Environment"].replace("%C", str(tmp_path)).partition("=")
+    program = "from handguard.detection.backends import cache; print(cache.ROOT)"
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=ROOT, env={**os.environ, name: folder},
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert Path(done.stdout.strip()).is_relative_to(tmp_path / set_to["CacheDirectory"])
