@@ -38,7 +38,7 @@ bench: venv ## time the stop path and its peers on FOOTAGE=folder; rewrites the 
 peers: venv ## make the environments of the peers that `make bench` times
 	for peer in torchvision mediapipe; do \
 		$(BIN)/python -m venv .cache/peers/$$peer && \
-		.cache/peers/$$peer/bin/pip install --quiet --requirement benchmarks/peers/$$peer.txt || exit 1; \
+		.cache/peers/$$peer/bin/python -m pip install --quiet --requirement benchmarks/peers/$$peer.txt || exit 1; \
 	done
 
 unit: tools ## the tests, with complete coverage of the safety core
