@@ -15,11 +15,14 @@ What was chosen is in the detector's description, which every run prints and rec
 from __future__ import annotations
 
 import importlib.util
+import os
+import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from handguard.atomic import write_atomically
 from handguard.detection import card as cards
 from handguard.detection.detector import HandDetector, Region, fitted_input
 from handguard.detection.postprocess import Thresholds
@@ -205,20 +208,39 @@ def _openvino(order: _Order) -> HandDetector:
 
 def _onnxruntime(order: _Order) -> HandDetector:
     from handguard.detection.backends import cache
+
+    if order.graph is not None:
+        return _on_onnxruntime(order, order.graph)
+    kept = cache.ROOT / "onnx" / f"{_stem(order)}.onnx"
+    if os.path.exists(kept):
+        try:
+            return _on_onnxruntime(order, kept)
+        except ModelError as error:
+            cache.tell_damaged(kept, error)
+    from handguard.detection.onnx_graph import write_onnx
+
+    with tempfile.TemporaryDirectory() as folder:
+        fresh = Path(folder) / kept.name
+        write_onnx(order.network(), order.input_px, fresh)
+        with cache.keeping(kept):
+            kept.parent.mkdir(parents=True, exist_ok=True)
+            write_atomically(kept, fresh.read_bytes())
+        return _on_onnxruntime(order, fresh)
+
+
+def _on_onnxruntime(order: _Order, graph: Path) -> HandDetector:
+    from handguard.detection.backends import cache
     from handguard.detection.backends.onnx_engine import OnnxEngine
 
-    stem = f"{order.card.fingerprint[:16]}-{order.input_px[0]}x{order.input_px[1]}"
-    graph = order.graph or cache.ROOT / "onnx" / f"{stem}.onnx"
-    if not graph.exists():
-        from handguard.detection.onnx_graph import write_onnx
-
-        write_onnx(order.network(), order.input_px, graph)
-    priors = cache.kept_priors(cache.ROOT / "onnx" / f"{stem}.npy", lambda: order.network().priors.numpy())
-    provider = order.choice.backend.partition("-")[2] or None
-    engine = OnnxEngine(
-        graph, priors, order.input_px, provider, order.choice.precision, order.choice.threads
-    )
+    kept = cache.ROOT / "onnx" / f"{_stem(order)}.npy"
+    priors = cache.kept_priors(kept, lambda: order.network().priors.numpy())
+    provider, choice = order.choice.backend.partition("-")[2] or None, order.choice
+    engine = OnnxEngine(graph, priors, order.input_px, provider, choice.precision, choice.threads)
     return HandDetector(order.card, engine, order.thresholds, order.region)
+
+
+def _stem(order: _Order) -> str:
+    return f"{order.card.fingerprint[:16]}-{order.input_px[0]}x{order.input_px[1]}"
 
 
 def _torch(order: _Order) -> HandDetector:

@@ -103,6 +103,32 @@ def test_onnx_runtime_finds_what_torch_finds_in_float32(model: Path):
 
 
 @onnx
+def test_a_kept_onnx_graph_that_is_damaged_is_made_anew(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+):
+    monkeypatch.setattr(cache, "ROOT", tmp_path)
+    choice = Choice(str(model), "onnxruntime-cpu", threads=1)
+    first = load_detector(choice, WHOLE)
+    (kept,) = tmp_path.glob("onnx/*.onnx")
+    whole = kept.read_bytes()
+    kept.write_bytes(whole[: len(whole) // 2])
+    require_same(load_detector(choice, WHOLE), first)
+    assert kept.read_bytes() == whole
+    assert "cannot be used and is made anew" in caplog.text
+
+
+@onnx
+def test_an_onnx_graph_that_cannot_be_kept_runs_all_the_same(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+):
+    (tmp_path / "file").write_text("in the way of a folder")
+    monkeypatch.setattr(cache, "ROOT", tmp_path / "file")
+    ours = load_detector(Choice(str(model), "onnxruntime-cpu", threads=1), WHOLE)
+    require_same(ours, load_detector(Choice(str(model), "torch-cpu"), WHOLE))
+    assert "not kept, so every start makes it anew" in caplog.text
+
+
+@onnx
 def test_an_exported_onnx_model_runs_on_both_runtimes_and_finds_the_same(exported: Path):
     ours = load_detector(Choice(str(exported), "onnxruntime", threads=1), WHOLE)
     require_same(ours, load_detector(Choice(str(exported), "openvino", "float32"), WHOLE))
