@@ -50,6 +50,7 @@ def replayed(video: Path, scratch: Path) -> dict[str, Any]:
         row |= {
             "approaches": len(report.answers),
             "warned": sum(answer.warned_frame is not None for answer in report.answers),
+            "stopped": sum(not answer.missed for answer in report.answers),
             "tripped": sum(answer.tripped_frame is not None for answer in report.answers),
             "frames_from_entering_the_picture_to_stop": late,
             "nuisance_frames": len(report.nuisance_frames),
@@ -66,7 +67,7 @@ def table(results: dict[str, Any]) -> str:
         f"Shipped network `{model}` on {place['cores']} cores of a shared {place['processor']}; `make numbers`",
         "makes this section from [benchmarks/results/footage.json](benchmarks/results/footage.json).",
         "",
-        "| recording | frames | with hands found | approaches warned / tripped / all | trips where nobody reaches |",
+        "| recording | frames | with hands found | approaches warned / stopped / all | stops where nobody reaches |",
         "|---|---|---|---|---|",
         *(_row(name, row, name in results["no_hands"]) for name, row in results["replay"].items()),
         "",
@@ -78,7 +79,7 @@ def table(results: dict[str, Any]) -> str:
 def _row(name: str, row: dict[str, Any], is_empty: bool) -> str:
     reached, nuisance = "–", str(row["trips"]) if is_empty else "–"
     if "approaches" in row:
-        reached = f"{row['warned']} / {row['tripped']} / {row['approaches']}"
+        reached = f"{row['warned']} / {row['stopped']} / {row['approaches']}"
         nuisance = str(row["nuisance_frames"])
     cells = (name, row["frames"], row["frames_with_hands"], reached, nuisance)
     return "| " + " | ".join(str(cell) for cell in cells) + " |"

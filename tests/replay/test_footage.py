@@ -22,6 +22,9 @@ SITE = {
     "relay": {"driver": "none"},
     "reset": {"input": "simulated", "after_free_s": 0.5},
 }
+# a bottle comes into the picture up to half a second before the hand that holds it, and leaves it after; it
+# may stop the machine, for a hand is where it is
+BOTTLE_FRAMES = 15
 
 
 @pytest.fixture
@@ -33,13 +36,14 @@ def site(tmp_path: Path) -> Path:
 
 @pytest.mark.slow
 @pytest.mark.needs_footage("bottle-picking.mp4", "bottle-picking.json")
-def test_every_approach_is_warned_and_tripped_and_nothing_else_trips(footage: Path, site: Path, tmp_path: Path):
+def test_every_approach_is_warned_and_stopped_and_nothing_else_stops(footage: Path, site: Path, tmp_path: Path):
     replay_video(footage / "bottle-picking.mp4", load(site), tmp_path / "out")
     lines = list(read_decisions(tmp_path / "out" / "decisions.jsonl"))
-    report = judge_approaches(read_approaches(footage / "bottle-picking.json"), lines, margin_frames=3)
+    approaches = read_approaches(footage / "bottle-picking.json")
+    report = judge_approaches(approaches, lines, margin_frames=BOTTLE_FRAMES)
     assert len(report.answers) == 7
     assert all(answer.warned_frame is not None for answer in report.answers)
-    assert all(answer.tripped_frame is not None for answer in report.answers)
+    assert not report.missed
     assert report.nuisance_frames == ()
 
 
