@@ -7,7 +7,8 @@ times themselves do not. The smallest times say what each costs when nothing dis
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from handguard.assembly import detector_of, rules_of
@@ -28,11 +29,11 @@ def in_turns(settings: Settings, rounds: int, ready: Callable[[], None] = lambda
     detector = detector_of(settings, rules.zones.zones, footage.format)
     frames = [Frame(seq, seq, picture) for seq, picture in enumerate((*footage.free, *footage.hands))]
     ready()
-    Precedence().take()  # as a live run
     calls, bares = [], []
-    for turn in range(rounds + WARM_UP_ROUNDS):
-        calls.append(_took_ms(lambda: detector.detect(frames[turn % len(frames)])))  # noqa: B023  called at once
-        bares.append(_took_ms(detector.engine.infer))
+    with _precedence():
+        for turn in range(rounds + WARM_UP_ROUNDS):
+            calls.append(_took_ms(lambda: detector.detect(frames[turn % len(frames)])))  # noqa: B023  called at once
+            bares.append(_took_ms(detector.engine.infer))
     calls, bares = calls[WARM_UP_ROUNDS:], bares[WARM_UP_ROUNDS:]
     call, bare = percentiles(calls), percentiles(bares)
     return {
@@ -43,6 +44,17 @@ def in_turns(settings: Settings, rounds: int, ready: Callable[[], None] = lambda
         "ratio_of_medians": _ratio(call["p50"], bare["p50"]),
         "ratio_of_smallest": _ratio(min(calls), min(bares)),
     }
+
+
+@contextmanager
+def _precedence() -> Iterator[None]:
+    """As a live run has it, and no longer."""
+    precedence = Precedence()
+    precedence.take()
+    try:
+        yield
+    finally:
+        precedence.give_back()
 
 
 def _took_ms(act: Callable[[], object]) -> float:

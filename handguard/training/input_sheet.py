@@ -33,6 +33,7 @@ PARTS = {
     "harsh-light": replace(NONE, harsh_light=1.0),
     "motion-blur": replace(NONE, motion_blur=1.0),
     "low-resolution": replace(NONE, low_resolution=1.0),
+    "cut-hands": replace(NONE, zoom=(1.5, 2.5), edge_cut=1.0),
 }
 
 
@@ -59,9 +60,15 @@ def _fitting(samples: Sequence[Sample], how: Augmentation, name: str) -> tuple[l
     gloved = [one for one in samples if (one.labels == HandClass.GLOVED_HAND).any()]
     empty = [one for one in samples if len(one.boxes_px) == 0]
     every = list(samples)
-    first = {"recolored-gloves": gloved, "textured-gloves": gloved, "pasted-hands": empty}.get(name, every)
+    handed = [one for one in samples if len(one.boxes_px)]
+    fitting = {
+        "recolored-gloves": (gloved, "a gloved hand"),
+        "textured-gloves": (gloved, "a gloved hand"),
+        "pasted-hands": (empty, "a hand-free picture"),
+        "cut-hands": (handed, "a hand"),
+    }
+    first, wanted = fitting.get(name, (every, "one"))
     if not first:
-        wanted = "a hand-free picture" if name == "pasted-hands" else "a gloved hand"
         raise DatasetError(mismatch("training pictures", f"{wanted}, to show {name}", "none"))
     return first, every
 

@@ -18,7 +18,7 @@ from benchmarks.peers import __main__ as bench
 from benchmarks.peers import speaker as speakers
 from benchmarks.peers.speaker import Peer, PeerError, Speaker
 from handguard.detection.backends.torch_engine import TorchEngine
-from handguard.detection.card import Card, OperatingPoint, locate, read_card, write_card
+from handguard.detection.card import DEFAULT, Card, OperatingPoint, locate, read_card, write_card
 from handguard.detection.detector import HandDetector, Region
 from handguard.detection.postprocess import Thresholds
 from handguard.detection.weights import load_network, save_model
@@ -175,7 +175,7 @@ def test_the_command_measures_who_is_here_and_keeps_what_it_cannot_measure(
     assert kept["programs"] == earlier["programs"]
     assert len(kept["newer_run_lacked"]) == 4
     said = capsys.readouterr()
-    assert f"| OpenCV DNN {cv2.__version__}, palmnet-s " in said.out
+    assert f"| OpenCV DNN {cv2.__version__}, {DEFAULT} " in said.out
     assert "the earlier numbers, for this run lost MediaPipe Hands, following" in said.err
     assert said.err.rstrip().endswith("(docs/performance.md, Peers)")
 

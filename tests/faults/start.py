@@ -200,7 +200,7 @@ FAULTS = (
     Fault("S16", "one bit of the weights is another", "a bit flipped in a copy of the shipped weights", AT_MODEL,
           REFUSED, None, "sha256", model(flip_a_bit, "expected")),
     Fault("S17", "the card of the model is cut off", "half of a copy of the shipped card", AT_MODEL, REFUSED, None, "a model card",
-          model(lambda base: base.with_suffix(".json").write_text('{"name": "palm'), "palmnet-s.json")),
+          model(lambda base: base.with_suffix(".json").write_text('{"name": "palm'), f"{DEFAULT}.json")),
     Fault("S18", "the card belongs to another network", "its architecture is another", AT_MODEL, REFUSED, None, "missing",
           model(card(lambda data: data.update(architecture="palmnet-m")), "palmnet-m")),
     Fault("S19", "the card switches the detector off", "an operating point of 1.5", AT_MODEL, REFUSED, None, "min_score",

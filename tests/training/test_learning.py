@@ -217,7 +217,7 @@ def test_what_the_network_is_shown_can_be_looked_at(drawn: DrawnSet, tmp_path: P
     sheets = tmp_path / "sheets"
     assert ran("dataset", "augmented", drawn.root, "--out", sheets) == 0
     names = {path.name for path in sheets.iterdir()}
-    assert {"pasted-hands.png", "textured-gloves.png", "together.png", ".gitignore"} < names
+    assert {"pasted-hands.png", "textured-gloves.png", "cut-hands.png", "together.png", ".gitignore"} < names
     sheet = cv2.imread(str(sheets / "together.png"))
     assert sheet is not None and sheet.shape == (4 * 256, 6 * 256, 3)
     assert (sheets / ".gitignore").read_text() == "*\n"
