@@ -9,15 +9,13 @@ from __future__ import annotations
 import errno
 import os
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.console import Console
 
-from handguard.errors import DeviceError, mismatch
+from handguard.errors import DiskRefusals
 
 # Rooms are imported inside the command: `handguard --help` must not wait for them.
 benching = typer.Typer()
@@ -77,11 +75,6 @@ def _require_place(option: str, path: Path) -> None:
         tempfile.TemporaryFile(dir=path.parent).close()
 
 
-@contextmanager
-def _writing(option: str, path: Path) -> Iterator[None]:
-    """Turns what the disk refuses into `DeviceError`, which names the option and its file."""
-    try:
-        yield
-    except OSError as error:
-        told = error.strerror or error
-        raise DeviceError(mismatch(f"{option} {path}", "a file that can be written", told)) from error
+def _writing(option: str, path: Path) -> DiskRefusals:
+    """What the disk refuses is told with the option and its file."""
+    return DiskRefusals(f"{option} {path}", "a file that can be written")

@@ -72,3 +72,23 @@ class RecordingError(HandguardError):
 def mismatch(where: str, expected: str, found: object) -> str:
     """Word a mismatch: `configs/a.yaml: zones[0].polygon: expected …, found …`."""
     return f"{where}: expected {expected}, found {found}"
+
+
+class DiskRefusals:
+    """A `with` block that turns what the disk refuses into `DeviceError` naming `where`.
+
+    `afterwards` says what is still whole.
+    """
+
+    def __init__(
+        self, where: object, expected: str = "room and leave to write", afterwards: str = ""
+    ) -> None:
+        self._where, self._expected, self._afterwards = str(where), expected, afterwards
+
+    def __enter__(self) -> None:
+        """Nothing to prepare."""
+
+    def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
+        if isinstance(error, OSError):
+            told = mismatch(self._where, self._expected, error.strerror or error)
+            raise DeviceError(told + self._afterwards) from error

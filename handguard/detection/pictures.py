@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,7 @@ from numpy.typing import NDArray
 from handguard.atomic import write_json
 from handguard.detection.detector import HandDetector, Region
 from handguard.detection.loading import Choice, load_detector
-from handguard.errors import DatasetError, DeviceError, mismatch
+from handguard.errors import DatasetError, DeviceError, DiskRefusals, mismatch
 from handguard.types import Frame, HandClass
 
 
@@ -29,7 +28,7 @@ def detect_pictures(
     """
     if out.is_dir():
         raise DeviceError(mismatch(str(out), "a file to write", "a folder"))
-    with _writing(out):
+    with DiskRefusals(out):
         out.parent.mkdir(parents=True, exist_ok=True)
     detectors: dict[tuple[int, int], HandDetector] = {}
     results, description = [], ""
@@ -42,7 +41,7 @@ def detect_pictures(
             {"file": str(path), "width_px": size[0], "height_px": size[1], "hands": _hands(detector, image)}
         )
         progress(done, len(paths))
-    with _writing(out):
+    with DiskRefusals(out):
         write_json(out, {"model": description, "images": results})
 
 
@@ -56,15 +55,6 @@ def read_picture(path: Path) -> NDArray[np.uint8]:
     if image is None:
         raise DatasetError(mismatch(str(path), "a picture", f"{len(data)} bytes that do not decode"))
     return np.asarray(image, np.uint8)
-
-
-@contextmanager
-def _writing(out: Path) -> Iterator[None]:
-    """Turns what the disk refuses into `DeviceError` naming the file."""
-    try:
-        yield
-    except OSError as error:
-        raise DeviceError(mismatch(str(out), "room and leave to write", error.strerror or error)) from error
 
 
 def _hands(detector: HandDetector, image: NDArray[np.uint8]) -> list[dict[str, Any]]:

@@ -8,14 +8,14 @@ from pathlib import Path
 
 from safetensors import SafetensorError
 
-from handguard.errors import DeviceError, mismatch
+from handguard.errors import DiskRefusals
 
 
 @contextmanager
 def writing(path: Path, afterwards: str = "") -> Iterator[None]:
     """Turns what the disk refuses into `DeviceError` naming the file; `afterwards` says what is still whole."""
-    try:
-        yield
-    except (OSError, SafetensorError) as error:
-        told = (error.strerror if isinstance(error, OSError) else None) or str(error)
-        raise DeviceError(mismatch(str(path), "room and leave to write", told) + afterwards) from error
+    with DiskRefusals(path, afterwards=afterwards):
+        try:
+            yield
+        except SafetensorError as error:
+            raise OSError(str(error)) from error
