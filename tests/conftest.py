@@ -74,6 +74,17 @@ def footage() -> Path:
 
 
 @pytest.fixture
+def one_thread() -> Generator[None, None, None]:
+    """torch on one thread: networks this small are slower on two cores than on one."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture
 def children() -> Callable[[int, str], list[int]]:
     """`children(pid, having)`: the processes below `pid` whose command line has this text."""
 

@@ -33,14 +33,7 @@ CARD = Card("tiny", "palmnet-s", ("hand", "gloved_hand"), (128, 96), OperatingPo
 LIMITS = Thresholds(0.05, one_class_per_hand=True)
 WHOLE = Region(0, 0, 128, 96)
 LOST_AFTER_S = 2.0  # of a run of 4 s
-
-
-@pytest.fixture(autouse=True)
-def _one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def on_device() -> DeviceDetector:

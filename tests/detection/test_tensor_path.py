@@ -23,14 +23,7 @@ from tests.networks import loud_network
 CARD = Card("tiny", "palmnet-s", ("hand", "gloved_hand"), (128, 96), OperatingPoint(0.05), "", "sigmoid", 32)
 LIMITS = Thresholds(0.05, one_class_per_hand=True)
 no_card = not torch.cuda.is_available()
-
-
-@pytest.fixture(autouse=True)
-def _one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def network() -> torch.nn.Module:

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
-import torch
 
 
 @dataclass
@@ -54,12 +52,8 @@ def draw(root: Path, split: str, pictures: int, size_px: tuple[int, int] = (96, 
 
 
 @pytest.fixture(autouse=True)
-def _one_thread() -> Iterator[None]:
+def _steps_on_one_thread(one_thread: None) -> None:
     """Steps this small are slower on two cores than on one."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture
