@@ -135,7 +135,7 @@ def our_batches(samples: list[Sample], how: Augmentation) -> Iterator[Batch]:
     """What `handguard train` draws."""
     batches = Batches(Plan(samples, BATCH, ((1.0, (SIDE_PX,)),), 10**6, how=how))
     for step in range(10**6):
-        yield batches[Asked(step, SIDE_PX)]
+        yield batches[Asked(step, SIDE_PX, how)]
 
 
 def outlines_found(samples: list[Sample]) -> float:

@@ -14,7 +14,7 @@ generator given.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -42,6 +42,7 @@ class Augmentation:
     flip: float = 0.5
     edge_cut: float = 0.12  # a hand is cut by the input's edge, as one that reaches in is
     mosaic: float = 0.35  # four pictures in one input
+    mosaic_until: float = 1.0  # this share of the run; a run ends better on whole pictures (YOLOX, 2021)
     photometric: bool = True
     glove_recolor: float = 0.25
     glove_texture: float = 0.2  # knitted, dotted, leather, dirty, wet
@@ -62,6 +63,12 @@ class Augmentation:
         for name in PROBABILITIES:
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"{name}: expected a probability, 0 to 1, found {getattr(self, name)}")
+        if not 0 <= self.mosaic_until <= 1:
+            raise ValueError(f"mosaic_until: expected a share of the run, 0 to 1, found {self.mosaic_until}")
+
+    def at(self, share: float) -> Augmentation:
+        """What is on when this share of the run is done, 0 to 1."""
+        return replace(self, mosaic=0.0) if share > self.mosaic_until else self
 
     @property
     def light(self) -> Light:

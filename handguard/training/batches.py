@@ -1,9 +1,10 @@
 """Training batches as a function of their number, so that a resumed run sees the same pictures.
 
-Batch `i` of a run depends on the seed, on `i` and on its input side alone, and on
-the rank where several processes train: which pictures, which augmentation. The side
-follows from `i`, too, or, under a time budget, from the share of the time that is
-used up when the batch is asked for. Nothing has to be saved but `i`.
+Batch `i` of a run depends on the seed, on `i`, on its input side and on which parts of
+the augmentation are on, and on the rank where several processes train: which pictures,
+which augmentation. Side and parts follow from `i`, too, or, under a time budget, from
+the share of the time that is used up when the batch is asked for. Nothing has to be
+saved but `i`.
 """
 
 from __future__ import annotations
@@ -98,6 +99,7 @@ class Asked:
 
     step: int
     side_px: int
+    how: Augmentation
 
 
 ShareDone = Callable[[int], float]  # of the run, when a step is asked for; 0 to 1
@@ -117,14 +119,14 @@ class Batches(Dataset[Batch]):
     def __getitem__(self, asked: Asked) -> Batch:
         cv2.setNumThreads(0)  # the loader's workers are the parallelism
         rng = np.random.default_rng((self.plan.seed, 2, asked.step, self.plan.rank))
-        drawn = [self._draw(rng, asked.side_px) for _ in range(self.plan.batch_size)]
+        drawn = [self._draw(rng, asked) for _ in range(self.plan.batch_size)]
         images = torch.from_numpy(np.stack([image for image, _ in drawn])).permute(0, 3, 1, 2)
         return Batch(images, [truth for _, truth in drawn], asked.side_px)
 
-    def _draw(self, rng: np.random.Generator, side: int) -> tuple[np.ndarray, Truth]:  # type: ignore[type-arg]
+    def _draw(self, rng: np.random.Generator, asked: Asked) -> tuple[np.ndarray, Truth]:  # type: ignore[type-arg]
         picks = np.searchsorted(self._cumulative, rng.random(4)).clip(max=len(self._pictures) - 1)
-        image, boxes, labels = augmented([self._pictures[i] for i in picks], rng, side, self.plan.how)
-        return image, Truth(torch.from_numpy(boxes / side), torch.from_numpy(labels))
+        image, boxes, labels = augmented([self._pictures[i] for i in picks], rng, asked.side_px, asked.how)
+        return image, Truth(torch.from_numpy(boxes / asked.side_px), torch.from_numpy(labels))
 
 
 def arriving(plan: Plan, first_step: int, workers: int, share_done: ShareDone) -> Iterator[Batch]:
@@ -150,7 +152,8 @@ class _Order(Sampler[Asked]):
 
     def __iter__(self) -> Iterator[Asked]:
         for step in range(self._first_step, self._plan.steps):
-            yield Asked(step, self._plan.side_of(step, self._share_done(step)))
+            share = self._share_done(step)
+            yield Asked(step, self._plan.side_of(step, share), self._plan.how.at(share))
 
 
 class _Spoken(Dataset["Batch | DatasetError"]):

@@ -148,11 +148,14 @@ def test_a_proof_test_on_a_board_is_signed_and_opens_the_way_to_arm_until_someth
 
 @pytest.mark.slow
 def test_a_proof_test_that_nobody_does_is_not_passed(tmp_path: Path, calm_video: Path):
-    proof = {"step_limit_s": 2, "attempts": 1, "steps": [{"name": "hand", "piece": "bare hand"}]}
+    proof = {"step_limit_s": 2, "attempts": 3, "steps": [{"name": "hand", "piece": "bare hand"}]}
     camera = {"source": str(calm_video), "max_frame_age_ms": 250}
     config = site(tmp_path, camera=camera, safety={"proof_test": proof})
     done = handguard("proof-test", "-c", config, "--who", "A. Person", "--out", tmp_path / "record")
     assert done.returncode == 1, done.stderr
-    assert "FAILED: no stop within 2 s" in done.stdout
     (word,) = words(tmp_path / "record", "proof_test")
-    assert json.loads(word["detail"])["passed"] is False
+    said = json.loads(word["detail"])
+    assert said["passed"] is False
+    failures = [one["why"] for one in said["steps"][0]["attempts"]]
+    assert "no stop within 2 s" in failures, failures  # on a busy machine, another may be a frame that came late
+    assert "FAILED: no stop within 2 s" in done.stdout

@@ -152,7 +152,8 @@ def test_the_picture_given_is_never_written_to(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"zoom": (2.0, 1.0)}, {"zoom": (0.0, 1.0)}, {"aspect": 0.9}, {"rotation_deg": -1.0}]
+    "wrong",
+    [{"zoom": (2.0, 1.0)}, {"zoom": (0.0, 1.0)}, {"aspect": 0.9}, {"rotation_deg": -1.0}, {"mosaic_until": 1.1}]
     + [{name: value} for name in PROBABILITIES for value in (-0.1, 1.1, float("nan"))],
 )  # fmt: skip
 def test_an_augmentation_that_makes_no_sense_cannot_be_made(wrong: dict[str, Any]) -> None:

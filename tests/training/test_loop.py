@@ -15,7 +15,7 @@ import torch
 
 from handguard.errors import ConfigError, DatasetError, DeviceError, HandguardError, ModelError
 from handguard.training import checkpoints
-from handguard.training.augment import NONE
+from handguard.training.augment import NONE, Augmentation
 from handguard.training.batches import Asked, Batches, Plan, arriving
 from handguard.training.coco import Sample
 from handguard.training.datasets import Split, load_split
@@ -182,7 +182,7 @@ def test_half_of_the_time_is_half_of_the_run_however_many_steps_were_planned() -
 
 def test_a_batch_depends_on_its_number_alone(drawn: DrawnSet) -> None:
     plan = plan_of(load_split(drawn.root, Split.TRAIN), 8)
-    direct = [Batches(plan)[Asked(i, 64)] for i in range(8)]
+    direct = [Batches(plan)[Asked(i, 64, plan.how)] for i in range(8)]
     resumed = list(arriving(plan, 5, 1, lambda step: step / 8))
     assert len(resumed) == 3
     for one, again in zip(direct[5:], resumed, strict=True):
@@ -191,6 +191,14 @@ def test_a_batch_depends_on_its_number_alone(drawn: DrawnSet) -> None:
             assert torch.equal(truth.boxes_norm, truth_again.boxes_norm)
             assert torch.equal(truth.labels, truth_again.labels)
     assert not torch.equal(direct[0].images, direct[1].images)
+
+
+def test_the_end_of_a_run_shows_whole_pictures(drawn: DrawnSet) -> None:
+    plan = replace(plan_of(load_split(drawn.root, Split.TRAIN), 4), how=Augmentation(mosaic=1.0, mosaic_until=0.5))
+    arrived = list(arriving(plan, 0, 0, lambda step: step / 4))
+    for step, batch in enumerate(arrived):
+        mosaic = Batches(plan)[Asked(step, 64, plan.how)]
+        assert torch.equal(batch.images, mosaic.images) == (step / 4 <= 0.5)
 
 
 def test_old_pictures_are_drawn_as_often_as_was_asked(drawn: DrawnSet) -> None:
@@ -211,7 +219,7 @@ def test_old_pictures_want_a_share_and_a_share_wants_old_pictures(drawn: DrawnSe
 
 def test_each_process_of_a_crew_draws_its_own_pictures(drawn: DrawnSet) -> None:
     plan = plan_of(load_split(drawn.root, Split.TRAIN), 2)
-    asked = Asked(0, 64)
+    asked = Asked(0, 64, plan.how)
     first, second = Batches(plan)[asked], Batches(replace(plan, rank=1, ranks=2))[asked]
     assert not torch.equal(first.images, second.images)
 
