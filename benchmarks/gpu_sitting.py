@@ -13,7 +13,7 @@ What `handguard train` has in a recipe file comes from `models/recipes/ARCHITECT
 or from `--recipe`. Every sitting of a training must be given the same.
 
 The same command on a CPU with `--steps 50` is the rehearsal. The share of time the card waited
-for pictures is in metrics.csv (`waited_share`); more `--workers` than that needs are wasted.
+for pictures is in losses.csv (`waited_share`); more `--workers` than that needs are wasted.
 """
 
 from __future__ import annotations
@@ -38,10 +38,11 @@ from handguard.training import checkpoints
 from handguard.training.checkpoints import CHECKPOINT
 from handguard.training.command import Job, train_command
 from handguard.training.listening import Listener
-from handguard.training.meter import METRICS
+from handguard.training.meter import LOSSES, METRICS
 
 RECIPES = Path(__file__).parents[1] / "models" / "recipes"
-SMALL = (METRICS, "curves.png")
+TABLES = (LOSSES, METRICS)
+SMALL = (*TABLES, "curves.png")
 PIECE, LIST = ".part-", ".parts.json"  # a piece of a file, and what all of them are
 
 
@@ -116,7 +117,7 @@ def joined(folder: Path, name: str) -> bytes | None:
 
 
 def resume(last: Path, run: Path) -> None:
-    """Put the last sitting's checkpoint and metrics where training looks for them; what lies there goes first."""
+    """Put the last sitting's checkpoint and tables where training looks for them; what lies there goes first."""
     run.mkdir(parents=True, exist_ok=True)
     if (run / CHECKPOINT).exists():
         return
@@ -124,8 +125,9 @@ def resume(last: Path, run: Path) -> None:
     if data is None:
         raise SystemExit(mismatch(str(last), f"pieces of {CHECKPOINT}, for {run} has none either", "none"))
     write_atomically(run / CHECKPOINT, data)
-    if (last / METRICS).exists():
-        shutil.copy(last / METRICS, run / METRICS)
+    for table in TABLES:
+        if (last / table).exists():
+            shutil.copy(last / table, run / table)
 
 
 def bring_back(run: Path, back: Path, piece_bytes: int, average_only: bool) -> list[Path]:

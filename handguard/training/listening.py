@@ -9,7 +9,7 @@ from pathlib import Path
 from handguard.training.crew import Crew
 from handguard.training.evaluation import OnProgress
 from handguard.training.loop import Recipe
-from handguard.training.meter import METRICS, Progress
+from handguard.training.meter import Progress
 from handguard.training.training_curves import draw_curves
 from handguard.training.writing import writing
 
@@ -35,7 +35,7 @@ def reporter(
         listener.progress(*_how_far(progress, recipe.time_budget_s))
         if progress.metrics:
             with writing(out / "curves.png"):
-                draw_curves(out / METRICS, out / "curves.png")
+                draw_curves(out, out / "curves.png")
         if progress.metrics or progress.step % 50 == 0:
             listener.tell(told(progress))
 

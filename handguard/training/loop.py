@@ -5,7 +5,7 @@
         predict in bfloat16, loss in float32
         refuse a loss or a gradient that is not finite
         step, then follow with the moving average (what is evaluated and shipped)
-        now and then: write a checkpoint, evaluate, write a metrics row
+        now and then: write a checkpoint, evaluate, write a row of losses and of metrics
 
 A checkpoint holds the weights, their moving average, the optimiser and the step;
 because a batch is a function of the step, a killed run continues on the same
@@ -33,7 +33,7 @@ from handguard.errors import ConfigError, HandguardError, mismatch
 from handguard.training.batches import Batch, Plan, ShareDone, arriving
 from handguard.training.checkpoints import CHECKPOINT, Checkpoint, resume, save
 from handguard.training.crew import Crew
-from handguard.training.meter import METRICS, Meter, Progress, write_row
+from handguard.training.meter import Meter, Progress, note
 from handguard.training.writing import writing
 
 
@@ -103,18 +103,18 @@ def train(
         loss.total.backward()  # type: ignore[no-untyped-call]
         norm = nn.utils.clip_grad_norm_(model.parameters(), recipe.max_gradient_norm)
         _require_finite("gradient", float(norm), step)
-        _set_rate(optimizer, recipe.learning_rate * _schedule(step, done, recipe))
+        rate = _set_rate(optimizer, recipe.learning_rate * _schedule(step, done, recipe))
         optimizer.step()
         step += 1
         _follow(average, model, min(recipe.ema_decay, (1 + step) / (20 + step)))
 
         last = step == plan.steps or done >= 1.0
         weighed = crew.leads and (meter.due("evaluate") or last)
-        if crew.leads and (meter.due("checkpoint") or weighed):
+        if kept := crew.leads and (meter.due("checkpoint") or weighed):
             save(out / CHECKPOINT, model, average, optimizer, step, meant, meter.trained_s)
         metrics = evaluate(average) if weighed else None
         progress = meter.progress(step, plan.steps, loss, len(batch.images) * crew.ranks, metrics)
-        write_row(out / METRICS, progress)
+        note(out, progress, {**meter.mean_loss(), "learning_rate": rate} if kept else None)
         report(progress)
         if last:
             break
@@ -191,9 +191,10 @@ def _share_done(step: int, steps: int, trained_s: float, recipe: Recipe) -> floa
     return min(max(of_steps, of_time, 0.0), 1.0)
 
 
-def _set_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
+def _set_rate(optimizer: torch.optim.Optimizer, rate: float) -> float:
     for group in optimizer.param_groups:
         group["lr"] = rate
+    return rate
 
 
 def _schedule(step: int, done: float, recipe: Recipe) -> float:

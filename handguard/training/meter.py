@@ -1,4 +1,8 @@
-"""What a training run tells while it goes on: loss, speed, waiting, and rows of a CSV file."""
+"""What a training run tells while it goes on: loss, speed, waiting, and rows of two CSV files.
+
+    losses.csv    one row a checkpoint: mean loss since the row before, learning rate, speed
+    metrics.csv   one row an evaluation: what it found
+"""
 
 from __future__ import annotations
 
@@ -8,10 +12,13 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+import torch
+
 from handguard.atomic import write_atomically
 from handguard.detection.losses import Loss
 from handguard.training.writing import writing
 
+LOSSES = "losses.csv"
 METRICS = "metrics.csv"
 KEPT = "; the checkpoint is whole, and the same command goes on from there"
 
@@ -40,6 +47,7 @@ class Meter:
         self._last = dict.fromkeys(every_s, now)
         self._began = self._step_ended = now
         self._images, self._waited_s = 0, 0.0
+        self._since: list[Loss] = []
 
     @property
     def trained_s(self) -> float:
@@ -65,24 +73,30 @@ class Meter:
         self._images += images
         elapsed = max(self._step_ended - self._began, 1e-9)
         detached = Loss(loss.classes.detach(), loss.boxes.detach())
+        self._since.append(detached)
         rate, waited = self._images / elapsed, self._waited_s / elapsed
         return Progress(step, steps, detached, rate, waited, self.trained_s, metrics)
 
+    def mean_loss(self) -> dict[str, float]:
+        """Over the steps since it was last asked for; at least one."""
+        steps, self._since = self._since, []
+        return {
+            f"loss_{name}": float(torch.stack([getattr(loss, name) for loss in steps]).mean())
+            for name in Loss._fields
+        }
 
-def write_row(path: Path, progress: Progress) -> None:
-    """Add one row, if the network was evaluated at this step; the first one brings the header.
 
-    The file is replaced as a whole: a run that is killed leaves no half of a row.
-    """
-    if progress.metrics is None:
-        return
-    row = {
-        "step": progress.step,
-        **{f"loss_{k}": float(v) for k, v in progress.loss._asdict().items()},
-        "images_per_s": progress.images_per_s,
-        "waited_share": progress.waited_share,
-        **progress.metrics,
-    }
+def note(run: Path, progress: Progress, learnt: dict[str, float] | None) -> None:
+    """A row of losses.csv where there is something `learnt`, and one of metrics.csv after an evaluation."""
+    if learnt is not None:
+        speed = {"images_per_s": progress.images_per_s, "waited_share": progress.waited_share}
+        _add_row(run / LOSSES, {"step": progress.step, **learnt, **speed})
+    if progress.metrics is not None:
+        _add_row(run / METRICS, {"step": progress.step, "trained_s": progress.trained_s, **progress.metrics})
+
+
+def _add_row(path: Path, row: dict[str, float]) -> None:
+    """The first one brings the header. The file is replaced as a whole: a killed run leaves no half of a row."""
     with writing(path, KEPT):
         text = io.StringIO(path.read_text() if path.exists() else "")
         writer = csv.DictWriter(text, list(row), lineterminator="\n")

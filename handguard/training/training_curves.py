@@ -8,28 +8,28 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from handguard.atomic import appearing_whole
-from handguard.training.meter import read_rows
+from handguard.training.meter import LOSSES, METRICS, read_rows
 
-LOSSES = ("loss_classes", "loss_boxes")
+PANELS = (
+    ("loss, mean since the checkpoint before", LOSSES, "loss_", None),
+    ("AP50 on val", METRICS, "ap50", 1.0),
+    ("pictures a second", LOSSES, "images_per_s", None),
+)
 
 
-def draw_curves(metrics: Path, picture: Path) -> None:
-    """Loss, AP50 and speed over steps, from metrics.csv to a PNG. Does nothing before the first row."""
-    rows = read_rows(metrics)
-    if not rows:
-        return
+def draw_curves(run: Path, picture: Path) -> None:
+    """Loss, AP50 and speed over steps, from the two tables in the folder of a run, to a PNG."""
+    tables = {name: read_rows(run / name) for name in (LOSSES, METRICS)}
     figure = Figure(figsize=(12, 4), layout="constrained")
     FigureCanvasAgg(figure)
-    quality = [name for name in rows[0] if name.startswith("ap50")]
-    for axes, (title, names) in zip(
-        figure.subplots(1, 3),
-        (("loss", LOSSES), ("AP50 on val", quality), ("pictures a second", ("images_per_s",))),
-        strict=True,
-    ):
-        for name in names:
+    for axes, (title, table, prefix, top) in zip(figure.subplots(1, 3), PANELS, strict=True):
+        rows = tables[table]
+        for name in [name for name in (rows[0] if rows else ()) if name.startswith(prefix)]:
             axes.plot([row["step"] for row in rows], [row[name] for row in rows], marker=".", label=name)
         axes.set(title=title, xlabel="step")
+        axes.set_ylim(0, top)
         axes.grid(alpha=0.3)
-        axes.legend(fontsize="small")
+        if rows:
+            axes.legend(fontsize="small")
     with appearing_whole(picture) as fresh:
         figure.savefig(fresh, format="png", dpi=110)

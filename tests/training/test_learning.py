@@ -63,7 +63,7 @@ def test_training_ends_with_a_model_whose_card_hides_nothing(
     recipe.write_text("{learning_rate: 1e-3, sides_px: [[1, [96]]], augmentation: {flip: 0.25}}")
     command = ("train", "--data", drawn.root, "--out", out, *TINY, "--priors", sizes, "--recipe", recipe)
     assert ran(*command) == 0
-    assert {"checkpoint.pt", "metrics.csv", "curves.png"} < {path.name for path in out.iterdir()}
+    assert {"checkpoint.pt", "losses.csv", "metrics.csv", "curves.png"} < {path.name for path in out.iterdir()}
     card = read_card(locate(str(out / "palmnet-s.json")))
     assert card.recipe["steps_done"] == 2 and card.recipe["pictures_seen"] == 4
     assert card.recipe["augmentation"]["flip"] == 0.25 and card.recipe["learning_rate"] == 1e-3

@@ -20,7 +20,7 @@ from handguard.training.batches import Asked, Batches, Plan, arriving
 from handguard.training.coco import Sample
 from handguard.training.datasets import Split, load_split
 from handguard.training.loop import Recipe, _share_done, train
-from handguard.training.meter import METRICS, Progress, read_rows
+from handguard.training.meter import LOSSES, METRICS, Progress, read_rows
 from tests.training.conftest import DrawnSet
 
 CALM = Recipe("palmnet-s", warmup_steps=1, precision="float32", workers=0, checkpoint_every_s=0)
@@ -112,7 +112,7 @@ def test_a_full_disk_stops_the_run_with_one_sentence_and_keeps_the_old_checkpoin
     with no_file_larger_than(len(before) // 2), pytest.raises(DeviceError, match=wanted):
         losses_of(CALM, plan_of(samples, 3), tmp_path)
     assert (tmp_path / checkpoints.CHECKPOINT).read_bytes() == before
-    assert sorted(path.name for path in tmp_path.iterdir() if path.is_file()) == ["checkpoint.pt", METRICS]
+    assert sorted(path.name for path in tmp_path.iterdir() if path.is_file()) == ["checkpoint.pt", LOSSES, METRICS]
     assert len(losses_of(CALM, plan_of(samples, 3), tmp_path)) == 2, "the same command goes on"
 
 
@@ -152,6 +152,19 @@ def test_every_evaluation_is_a_row_of_the_metrics(drawn: DrawnSet, tmp_path: Pat
     rows = read_rows(tmp_path / METRICS)
     assert [row["step"] for row in rows] == [1, 2, 3]
     assert all(row["seen"] == 1 for row in rows)
+
+
+def test_every_checkpoint_is_a_row_of_mean_losses(drawn: DrawnSet, tmp_path: Path) -> None:
+    plan = plan_of(load_split(drawn.root, Split.TRAIN), 3)
+    every = losses_of(replace(CALM, checkpoint_every_s=0), plan, tmp_path / "every")
+    rows = read_rows(tmp_path / "every" / LOSSES)
+    assert [row["step"] for row in rows] == [1, 2, 3]
+    assert [row["loss_classes"] + row["loss_boxes"] for row in rows] == pytest.approx(every, rel=1e-6)
+    assert rows[0]["learning_rate"] > rows[-1]["learning_rate"] > 0 or rows[0]["learning_rate"] > 0
+    last = losses_of(replace(CALM, checkpoint_every_s=1e9), plan, tmp_path / "last")
+    (row,) = read_rows(tmp_path / "last" / LOSSES)
+    assert row["step"] == 3
+    assert row["loss_classes"] + row["loss_boxes"] == pytest.approx(sum(last) / 3, rel=1e-6)
 
 
 def test_a_time_budget_ends_the_run_with_a_checkpoint(drawn: DrawnSet, tmp_path: Path) -> None:
