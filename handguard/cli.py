@@ -13,6 +13,7 @@ from rich.console import Console
 from handguard import __version__
 from handguard.approvals_cli import approving
 from handguard.bench_cli import benching
+from handguard.dataset_cli import dataset_app
 from handguard.errors import HandguardError
 from handguard.events_cli import events_app
 from handguard.export_cli import exporting
@@ -31,6 +32,7 @@ app = typer.Typer(
 )
 config_app = typer.Typer(help="Look at a configuration.", no_args_is_help=True)
 app.add_typer(config_app, name="config")
+app.add_typer(dataset_app, name="dataset")
 app.add_typer(events_app, name="events")
 app.add_typer(relay_app, name="relay")
 app.add_typer(service_app, name="service")

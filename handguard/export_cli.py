@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from handguard.learning_cli import _listening as listening
+from handguard.learning_cli import listening
 
 if TYPE_CHECKING:
     from handguard.training.exporting import Exported

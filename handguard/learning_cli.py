@@ -1,15 +1,14 @@
-"""Commands of the learning room: train, fine-tune, package, evaluate, and look at data.
+"""Commands of the learning room: train, fine-tune, package, evaluate.
 
 They stand apart from `cli` only to keep both short; `cli` adds them to the program.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
@@ -22,11 +21,8 @@ MISSES, FALSE_HITS = 0.03, 0.1  # as `training.operating_point.Wishes` has them
 
 # Rooms are imported inside the commands: `handguard --help` must not wait for torch.
 learning = typer.Typer()
-dataset_app = typer.Typer(help="Look at annotated pictures: COCO, VOC or YOLO.", no_args_is_help=True)
-learning.add_typer(dataset_app, name="dataset")
 
 DataFolder = Annotated[Path, typer.Option(help="Folder with train/ and val/: COCO, VOC or YOLO.")]
-DataArgument = Annotated[Path, typer.Argument(help="Folder with train/ and val/: COCO, VOC or YOLO.")]
 RunFolder = Annotated[
     Path,
     typer.Option("--out", "-o", help="Folder for checkpoints, metrics and model; an earlier run goes on."),
@@ -98,7 +94,7 @@ def train(
         data, out, architecture, steps, batch_size, seed, device, workers, budget_s, init, reset_heads, priors,
         recipe, wishes,
     )  # fmt: skip
-    with _listening("train") as listener:
+    with listening("train") as listener:
         train_command(job, listener)
 
 
@@ -134,7 +130,7 @@ def fine_tune(
 
     wishes = Wishes(1 - miss_budget, false_hits)
     job = Job(data, out, "", steps, batch_size, seed, device, workers, wishes=wishes)
-    with _listening("fine-tune") as listener:
+    with listening("fine-tune") as listener:
         fine_tune_command(job, model or DEFAULT, name, Old(old, old_share), listener)
 
 
@@ -167,7 +163,7 @@ def package(
 
     wishes, notes = Wishes(1 - miss_budget, false_hits), tuple(note or ())
     order = Order(checkpoint, data, name, out, architecture, notes=notes, wishes=wishes, side_px=side)
-    with _listening("measure") as listener:
+    with listening("measure") as listener:
         package_command(order, recipe, listener)
 
 
@@ -200,6 +196,10 @@ def evaluate(
     model: Annotated[
         str | None, typer.Option(help="A model under models/ by name, or a path. Default: the shipped one.")
     ] = None,
+    backend: Annotated[str, typer.Option(help="auto, openvino, torch-cpu, torch-cuda or onnxruntime.")] = "auto",
+    min_score: Annotated[
+        float | None, typer.Option(min=0.01, max=0.99, help="Operating point. Default: the model card's.")
+    ] = None,
     plots: Annotated[
         Path | None, typer.Option(help="Folder for curves, and a page of the worst misses and false hits.")
     ] = None,
@@ -213,80 +213,24 @@ def evaluate(
         str, typer.Option(help="Part of the picture that counts on --footage: x1,y1,x2,y2 as fractions.")
     ] = "0,0,1,1",
 ) -> None:
-    """Measure a model: AP, recall and false hits at its operating point, per class, size and source.
+    """Measure a model: AP, recall and false hits at an operating point, per class, size and source.
 
     With --footage also, or only, by approach: found or missed, how many frames after the hand came
     into the picture, and false hits a hand-free minute.
     """
     from handguard.detection.card import DEFAULT
+    from handguard.detection.loading import Choice
     from handguard.training.footage import read_stop_zone
     from handguard.training.judging import Wanted, evaluate_command
 
-    zone = read_stop_zone(stop_zone)
-    wanted = Wanted(json_out, model or DEFAULT, annotations, images, plots, footage, zone)
-    with _listening("evaluate") as listener:
+    choice, zone = Choice(model or DEFAULT, backend, min_score=min_score), read_stop_zone(stop_zone)
+    wanted = Wanted(json_out, choice, annotations, images, plots, footage, zone)
+    with listening("evaluate") as listener:
         evaluate_command(wanted, listener)
 
 
-@dataset_app.command("check")
-def dataset_check(data: DataArgument) -> None:
-    """Read every annotation and decode every picture. Exit 2 if anything is wrong with them."""
-    from handguard.training.dataset_report import check
-
-    with _listening("check") as listener:
-        checked = check(data, listener.progress)
-    for line in (*checked.remarks, *checked.problems):
-        typer.echo(line)
-    typer.echo(
-        f"{checked.pictures} pictures, {len(checked.problems)} problems, {len(checked.remarks)} remarks"
-    )
-    if checked.problems:
-        raise typer.Exit(2)
-
-
-@dataset_app.command("augmented")
-def dataset_augmented(
-    data: DataArgument,
-    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the sheets; git will pass it by.")],
-    recipe: RecipeFile = None,
-    seed: Seed = 0,
-) -> None:
-    """Show what training shows the network: one sheet of inputs for each part of the augmentation."""
-    from handguard.training.datasets import Split, load_split
-    from handguard.training.input_sheet import draw_inputs
-    from handguard.training.recipe_file import Ordered, read_recipe_file
-
-    ordered = read_recipe_file(recipe, "palmnet-s") if recipe else Ordered()
-    for path in draw_inputs(load_split(data, Split.TRAIN), ordered.augmentation, out, seed):
-        typer.echo(path)
-
-
-@dataset_app.command("stats")
-def dataset_stats(data: DataArgument) -> None:
-    """Pictures, hands by class and size, and sources, as JSON."""
-    from handguard.training.dataset_report import stats
-
-    _print_json(stats(data))
-
-
-@dataset_app.command("priors")
-def dataset_priors(
-    data: DataArgument,
-    maps: Annotated[int, typer.Option(min=1, help="Feature maps of the network.")] = 4,
-    per_map: Annotated[int, typer.Option(min=1, help="Priors a cell.")] = 2,
-) -> None:
-    """Prior sizes fitted to the training hands by k-means, as JSON for `train --priors`."""
-    from handguard.training.dataset_report import priors
-
-    _print_json(priors(data, maps, per_map))
-
-
-def _print_json(value: dict[str, Any]) -> None:
-    typer.echo(json.dumps(value, indent=1))
-
-
 @contextmanager
-def _listening(what: str) -> Iterator[Listener]:
+def listening(what: str) -> Iterator[Listener]:
     """A bar on stderr for a command that takes minutes, and the lines it tells, on stdout."""
     from handguard.desk.closing import progress_bar
     from handguard.training.listening import Listener

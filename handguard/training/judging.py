@@ -24,7 +24,7 @@ class Wanted:
     """What `evaluate` is to look at: annotated pictures, recordings, or both."""
 
     json_out: Path
-    model: str = cards.DEFAULT
+    choice: Choice = field(default_factory=Choice)  # the model, and how it is run
     annotations: Path | None = None  # COCO
     images: Path | None = None  # their folder
     plots: Path | None = None
@@ -41,13 +41,14 @@ class Wanted:
 
 
 def evaluate_command(wanted: Wanted, listener: Listener) -> None:
-    """Measure a model at its card's operating point; numbers as JSON, pictures into `plots`."""
-    choice = Choice(wanted.model)
+    """Measure a model at its operating point, the card's unless chosen; numbers as JSON, pictures into `plots`."""
+    choice = wanted.choice
     card = cards.read_card(files_of(choice))
+    score = choice.min_score or card.operating_point.min_score
     found: dict[str, Any] = {"model": card.name, "weights_sha256": card.weights_sha256}
     if wanted.annotations is not None and wanted.images is not None:
         samples = load_coco(wanted.annotations, wanted.images)
-        found |= _on_pictures(choice, samples, card.operating_point.min_score, wanted.plots, listener)
+        found |= _on_pictures(choice, samples, score, wanted.plots, listener)
         listener.tell(short(found))
     if wanted.footage is not None:
         found["footage"] = _on_footage(choice, wanted.footage, wanted.stop_zone, listener)

@@ -230,3 +230,22 @@ def test_a_file_that_is_no_checkpoint_is_refused(
     file.write_bytes(b"not a checkpoint")
     assert ran("package", "--checkpoint", file, "--data", drawn.root, "--name", "x", "--out", tmp_path) == 2
     assert "expected a checkpoint of `handguard train`" in capsys.readouterr().err.replace("\n", " ")
+
+
+@pytest.mark.slow
+def test_evaluate_goes_by_the_score_and_the_back_end_that_were_asked_for(
+    drawn: DrawnSet, base: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    numbers, val = tmp_path / "numbers.json", drawn.root / "val"
+    command = ("evaluate", "--model", base, "--annotations", val / "annotations.json", "--images", val / "images",
+               "--json", numbers)  # fmt: skip
+    assert ran(*command, "--backend", "torch-cpu", "--min-score", "0.9") == 0
+    found = json.loads(numbers.read_text())
+    assert found["at_operating_point"]["min_score"] == 0.9
+    assert "torch" in found["measured_with"]
+    assert "at score 0.9:" in capsys.readouterr().out
+    assert ran(*command) == 0
+    own = read_card(locate(str(base))).operating_point.min_score
+    assert json.loads(numbers.read_text())["at_operating_point"]["min_score"] == own
+    assert ran(*command, "--backend", "abacus") == 2
+    assert "expected auto or one of" in capsys.readouterr().err
