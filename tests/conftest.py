@@ -33,6 +33,8 @@ settings.register_profile(
 )
 settings.load_profile("house")
 
+pytest_plugins = ["tests.stalls"]
+
 ROOT = Path(__file__).parents[1]
 FOOTAGE = Path(os.environ.get("HANDGUARD_FOOTAGE", ROOT.parent / "shared" / "footage"))
 MAY_BE_ABSENT = re.compile(r"footage|data ?set|graphics card|GPU|CUDA|gpio-sim|memory cgroup", re.IGNORECASE)

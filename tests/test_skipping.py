@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 CONFTEST = Path(__file__).with_name("conftest.py")
+ROOT = Path(__file__).parents[1]
 
 SUITE = """
 import pytest
@@ -35,7 +36,7 @@ def test_known_to_fail():
 def run_suite(folder: Path, *, ci: bool) -> tuple[int, str]:
     folder.joinpath("conftest.py").write_text(CONFTEST.read_text())
     folder.joinpath("test_suite.py").write_text(SUITE)
-    environment = {**os.environ, "CI": "true" if ci else ""}
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "CI": "true" if ci else ""}
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--strict-markers"]
     done = subprocess.run(command, capture_output=True, text=True, cwd=folder, env=environment, check=False)
     return done.returncode, done.stdout
