@@ -15,6 +15,7 @@ from rich.console import Console
 
 if TYPE_CHECKING:
     from handguard.training.listening import Listener
+    from handguard.training.operating_point import Wishes
 
 STEPS, WITHOUT_END = 8000, 10**9
 MISSES, FALSE_HITS = 0.03, 0.1  # as `training.operating_point.Wishes` has them
@@ -36,6 +37,14 @@ MissBudget = Annotated[
 FalseHits = Annotated[
     float,
     typer.Option(min=0.0, help="False hits a hand-free picture; they decide where both cannot be had."),
+]
+EmptyFootage = Annotated[
+    Path | None,
+    typer.Option(
+        "--empty-footage",
+        help="A recording, or a folder of them, in which no hand is: the operating point lies above all that is "
+        "seen there.",
+    ),
 ]
 BatchSize = Annotated[int, typer.Option(min=1, help="Pictures a step, in each process.")]
 Device = Annotated[str, typer.Option(help="cpu or cuda.")]
@@ -78,6 +87,7 @@ def train(
     recipe: RecipeFile = None,
     miss_budget: MissBudget = MISSES,
     false_hits: FalseHits = FALSE_HITS,
+    empty_footage: EmptyFootage = None,
 ) -> None:
     """Train a detector, and end with a model and its card in OUT.
 
@@ -85,11 +95,10 @@ def train(
     trains with N processes.
     """
     from handguard.training.command import Job, train_command
-    from handguard.training.operating_point import Wishes
 
     budget_s = time_budget * 3600 if time_budget else None
     steps = steps or (STEPS if budget_s is None else WITHOUT_END)
-    wishes = Wishes(1 - miss_budget, false_hits)
+    wishes = _wishes(miss_budget, false_hits, empty_footage)
     job = Job(
         data, out, architecture, steps, batch_size, seed, device, workers, budget_s, init, reset_heads, priors,
         recipe, wishes,
@@ -121,14 +130,14 @@ def fine_tune(
     ] = 0.3,
     miss_budget: MissBudget = MISSES,
     false_hits: FalseHits = FALSE_HITS,
+    empty_footage: EmptyFootage = None,
 ) -> None:
     """Teach a model a site's own pictures; ends with a table of before and after on their val pictures."""
     from handguard.detection.card import DEFAULT
     from handguard.training.command import Job, fine_tune_command
     from handguard.training.fine_tuning import Old
-    from handguard.training.operating_point import Wishes
 
-    wishes = Wishes(1 - miss_budget, false_hits)
+    wishes = _wishes(miss_budget, false_hits, empty_footage)
     job = Job(data, out, "", steps, batch_size, seed, device, workers, wishes=wishes)
     with listening("fine-tune") as listener:
         fine_tune_command(job, model or DEFAULT, name, Old(old, old_share), listener)
@@ -155,13 +164,13 @@ def package(
     ] = None,
     miss_budget: MissBudget = MISSES,
     false_hits: FalseHits = FALSE_HITS,
+    empty_footage: EmptyFootage = None,
 ) -> None:
     """Measure a checkpoint on val, choose its operating point, and write it as a model with its card."""
     from handguard.training.card_making import Order
     from handguard.training.command import package_command
-    from handguard.training.operating_point import Wishes
 
-    wishes, notes = Wishes(1 - miss_budget, false_hits), tuple(note or ())
+    wishes, notes = _wishes(miss_budget, false_hits, empty_footage), tuple(note or ())
     order = Order(checkpoint, data, name, out, architecture, notes=notes, wishes=wishes, side_px=side)
     with listening("measure") as listener:
         package_command(order, recipe, listener)
@@ -227,6 +236,14 @@ def evaluate(
     wanted = Wanted(json_out, choice, annotations, images, plots, footage, zone)
     with listening("evaluate") as listener:
         evaluate_command(wanted, listener)
+
+
+def _wishes(miss_budget: float, false_hits: float, empty_footage: Path | None) -> Wishes:
+    from handguard.training.footage import empty_recordings
+    from handguard.training.operating_point import Wishes
+
+    empty = tuple(empty_recordings(empty_footage)) if empty_footage else ()
+    return Wishes(1 - miss_budget, false_hits, empty)
 
 
 @contextmanager

@@ -2,14 +2,16 @@
 
 The weights are the moving average of the checkpoint. They are measured on the
 validation set through the detector of the stop path, the operating point is chosen
-there, and the card tells: the recipe, how far training got, the sources of the
-pictures with their licences, every number, and every target that is missed.
+there and on recordings without a hand, if there are any, and the card tells: the
+recipe, how far training got, the sources of the pictures with their licences, every
+number, and every target that is missed.
 """
 
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -24,9 +26,10 @@ from handguard.training import checkpoints
 from handguard.training.coco import Sample
 from handguard.training.datasets import Split, load_split
 from handguard.training.evaluation import OnProgress, Run, numbers, run_detector
+from handguard.training.footage import empty_scene
 from handguard.training.golden_making import with_golden
-from handguard.training.measures import Answer, hand_free
-from handguard.training.operating_point import LOWEST, Wishes, choose
+from handguard.training.measures import hand_free
+from handguard.training.operating_point import LOWEST, Chosen, Wishes, choose
 from handguard.training.sources import known_sources, listed
 from handguard.training.targets import judged_targets, told_targets
 from handguard.training.writing import writing
@@ -76,10 +79,13 @@ def package(order: Order, progress: OnProgress) -> ModelFiles:
     _fill(network, saved, order.checkpoint, architecture)
     train, val = (load_split(order.data, split) for split in (Split.TRAIN, Split.VAL))
     draft = replace(_draft(order.name, architecture, network, side), prior_sizes=sizes)
-    run = measured(network, draft, val, progress)
-    borrowed = None if hand_free(run.answers) else order.quiet
-    elsewhere = _hand_free_of(borrowed, network, draft, progress) if borrowed else []
-    card = with_golden(network, _with_numbers(draft, run, order.wishes, elsewhere))
+    with _unsaved(network, draft) as choice:
+        run = run_detector(choice, val, progress)
+        borrowed = None if hand_free(run.answers) else order.quiet
+        elsewhere = run_detector(choice, _hand_free_of(borrowed), progress).answers if borrowed else []
+        empty = empty_scene(choice, order.wishes.empty, progress) if order.wishes.empty else None
+    chosen = choose(run.answers, order.wishes, elsewhere, empty)
+    card = with_golden(network, _with_numbers(draft, run, chosen))
     known = known_sources(order.data)
     card = replace(
         card,
@@ -100,17 +106,16 @@ def _mixed_in(old: Path | None) -> list[dict[str, Any]]:
     return [] if old is None else listed("train (old)", load_split(old, Split.TRAIN), known_sources(old))
 
 
-def _hand_free_of(folder: Path, network: Ssd, draft: Card, progress: OnProgress) -> list[Answer]:
-    """What is seen where nothing is, on the val pictures of an earlier training."""
-    free = [sample for sample in load_split(folder, Split.VAL) if len(sample.boxes_px) == 0]
-    return measured(network, draft, free, progress).answers
+def _hand_free_of(folder: Path) -> list[Sample]:
+    """Of the val pictures of an earlier training, those where nothing is to be seen."""
+    return [sample for sample in load_split(folder, Split.VAL) if len(sample.boxes_px) == 0]
 
 
-def measured(network: Ssd, draft: Card, samples: Sequence[Sample], progress: OnProgress) -> Run:
-    """Run unsaved weights through the detector of the stop path."""
+@contextmanager
+def _unsaved(network: Ssd, draft: Card) -> Iterator[Choice]:
+    """Weights that no model holds yet, for the detector of the stop path."""
     with tempfile.TemporaryDirectory() as folder:
-        files = save_model(network, draft, Path(folder))
-        return run_detector(Choice(str(files.weights)), samples, progress)
+        yield Choice(str(save_model(network, draft, Path(folder)).weights))
 
 
 def _fill(network: Ssd, saved: checkpoints.Checkpoint, path: Path, architecture: str) -> None:
@@ -130,8 +135,7 @@ def _draft(name: str, architecture: str, network: Ssd, side_px: int | None) -> C
     return Card(name, architecture, CLASSES, input_px, point, "", network.score_kind.value, multiple)
 
 
-def _with_numbers(draft: Card, run: Run, wishes: Wishes, elsewhere: Sequence[Answer]) -> Card:
-    chosen = choose(run.answers, wishes, elsewhere)
+def _with_numbers(draft: Card, run: Run, chosen: Chosen) -> Card:
     found = numbers(run, chosen.min_score)
     rows = judged_targets(found)
     return replace(

@@ -12,20 +12,23 @@ and resets, is for `handguard audit`.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass, replace
+from itertools import count
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from handguard.capture.video_file import VideoFile
-from handguard.detection.detector import HandDetector, Region
+from handguard.detection.detector import Region
 from handguard.detection.loading import Choice, load_detector
 from handguard.errors import DatasetError, EndOfVideo, mismatch
 from handguard.evidence.truth import MARGIN_FRAMES, Approach, read_approaches
 from handguard.training.evaluation import OnProgress
 from handguard.training.measures import Share
+from handguard.training.operating_point import LOWEST, Empty
 from handguard.types import Detections
 
 VIDEOS = {".mp4", ".mkv", ".avi", ".mov", ".webm"}
@@ -90,27 +93,42 @@ def watched(choice: Choice, video: Path, zone: StopZone, progress: OnProgress) -
     """Run the detector over a recording. Raises `DatasetError` for a bad truth, `DeviceError` for a bad video."""
     truth = video.with_suffix(".json")
     approaches = read_approaches(truth) if truth.is_file() else None
-    source = VideoFile(video)
-    try:
+    with closing(VideoFile(video)) as source:
         size_px = source.format.width_px, source.format.height_px
-        detector = load_detector(choice, Region(0, 0, *size_px))
-        hit = _hits(source, detector, zone, size_px, progress)
-        return Watched(video.name, source.format.fps, tuple(hit), _within(approaches, len(hit), truth))
-    finally:
-        source.close()
+        hit = tuple(zone.touched(hands, size_px) for hands in _seen(choice, source, progress))
+        return Watched(video.name, source.format.fps, hit, _within(approaches, len(hit), truth))
 
 
-def _hits(
-    source: VideoFile, detector: HandDetector, zone: StopZone, size_px: tuple[int, int], progress: OnProgress
-) -> list[bool]:
-    hit: list[bool] = []
-    while True:
+def empty_recordings(place: Path) -> list[Path]:
+    """Recordings without a hand. Raises `DatasetError` where somebody reaches, or where there is none."""
+    found = recordings(place)
+    for truth in (video.with_suffix(".json") for video in found):
+        if truth.is_file() and (approaches := read_approaches(truth)):
+            told = mismatch(str(truth), "a recording in which nobody reaches", f"{len(approaches)} approaches")
+            raise DatasetError(told)
+    return found
+
+
+def empty_scene(choice: Choice, videos: Sequence[Path], progress: OnProgress) -> Empty:
+    """What is seen, at most, on recordings without a hand. Raises `DeviceError` for a bad one."""
+    low, frames, highest = replace(choice, min_score=LOWEST), 0, 0.0
+    for video in videos:
+        with closing(VideoFile(video)) as source:
+            for hands in _seen(low, source, progress):
+                frames, highest = frames + 1, max(highest, float(hands.scores.max(initial=0.0)))
+    return Empty(frames, highest)
+
+
+def _seen(choice: Choice, source: VideoFile, progress: OnProgress) -> Iterator[Detections]:
+    """The detector's answer to every frame, of the whole picture."""
+    detector = load_detector(choice, Region(0, 0, source.format.width_px, source.format.height_px))
+    for number in count(1):
         try:
             frame = source.read()
         except EndOfVideo:
-            return hit
-        hit.append(zone.touched(detector.detect(frame), size_px))
-        progress(len(hit), None)
+            return
+        yield detector.detect(frame)
+        progress(number, None)
 
 
 def _within(approaches: tuple[Approach, ...] | None, frames: int, truth: Path) -> tuple[Approach, ...] | None:

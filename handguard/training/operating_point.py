@@ -6,6 +6,10 @@ for nothing, or people will bypass it, so hand-free pictures may show only so ma
 false hits. Where both can be had, the first decides; where they cannot, the second
 does, and the card says plainly that the wanted share is not reached.
 
+Where recordings without a hand are at hand, no score given on any of their frames may
+count, whatever else is wished: thousands of frames of the place itself know more about
+nuisance than hundreds of pictures from elsewhere.
+
 Pictures of one site often show a hand each. Then the hand-free pictures of the
 earlier training hold the false hits down, where they are at hand: false hits among
 hands are mostly doubtful boxes of real ones, and a score that avoids them misses hands.
@@ -16,6 +20,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
@@ -40,10 +45,19 @@ class Wishes:
 
     recall_near: float = 0.97
     false_per_hand_free: float = 0.1
+    empty: tuple[Path, ...] = ()  # recordings without a hand: the score lies above all that is seen there
 
     def __post_init__(self) -> None:
         if not (0 < self.recall_near <= 1 and self.false_per_hand_free >= 0):
             raise ValueError(f"a share up to 1 and a number from 0 are needed, got {self}")
+
+
+@dataclass(frozen=True, slots=True)
+class Empty:
+    """What was seen, at most, on recordings in which no hand is."""
+
+    frames: int
+    highest: float  # score; 0 if nothing was reported at all
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,10 +70,14 @@ class Chosen:
 
 
 def choose(
-    answers: Sequence[Answer], wishes: Wishes | None = None, elsewhere: Sequence[Answer] = ()
+    answers: Sequence[Answer],
+    wishes: Wishes | None = None,
+    elsewhere: Sequence[Answer] = (),
+    empty: Empty | None = None,
 ) -> Chosen:
     """Choose for these pictures; without a hand-free one among them, those from `elsewhere` count false hits.
 
+    `empty` recordings put the score above all that was seen on them.
     Raises `DatasetError` when no near hand is among `answers`.
     """
     wishes = wishes or Wishes()
@@ -72,7 +90,12 @@ def choose(
     for_quiet = _score_for_quiet(curve(against_truth(quiet.answers)), at_most)
     fulfilled = for_recall is not None and for_recall >= for_quiet
     score = for_recall if fulfilled and for_recall is not None else for_quiet
-    return Chosen(score, fulfilled, _words(answers, quiet, near, score, fulfilled, wishes))
+    rule = _rule(wishes, quiet, fulfilled)
+    above = _rounded(np.float32(empty.highest), up=True) if empty else LOWEST
+    if empty is not None and above > score:
+        score, fulfilled = above, False
+        rule = f"just above every score given on {empty.frames:,} recorded frames without a hand"
+    return Chosen(score, fulfilled, _words(answers, quiet, near, score, rule))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -124,20 +147,21 @@ def _rounded(score: np.float32, *, up: bool) -> float:
     return round(min(max(near, LOWEST), HIGHEST), DIGITS)
 
 
-def _words(
-    answers: Sequence[Answer], quiet: _Quiet, near: Curve, score: float, fulfilled: bool, wishes: Wishes
-) -> str:
+def _rule(wishes: Wishes, quiet: _Quiet, fulfilled: bool) -> str:
+    wish = f"{100 * wishes.recall_near:.0f} % of near hands (longer side at least 1/12 of the picture's)"
+    if fulfilled:
+        return f"the highest score that finds {wish}"
+    return (
+        f"the lowest score with at most {wishes.false_per_hand_free:g} false hits a {quiet.called}, "
+        f"because {wish} cannot be found at that price"
+    )
+
+
+def _words(answers: Sequence[Answer], quiet: _Quiet, near: Curve, score: float, rule: str) -> str:
     share = share_found(near, score).told()
     low, high = (100 * v for v in share["interval_95"])
     reached = f"{100 * share['share']:.1f} % (95 % interval {low:.1f} to {high:.1f} %)"
     cost = f"{false_per_picture(answers, score):.2f} false hits a picture"
     if "hand-free" in quiet.called:
         cost += f", {false_per_picture(quiet.answers, score):.2f} a {quiet.called}"
-    wish = f"{100 * wishes.recall_near:.0f} % of near hands (longer side at least 1/12 of the picture's)"
-    rule = f"the highest score that finds {wish}"
-    if not fulfilled:
-        rule = (
-            f"the lowest score with at most {wishes.false_per_hand_free:g} false hits a {quiet.called}, "
-            f"because {wish} cannot be found at that price"
-        )
     return f"{rule}. On {len(answers)} validation pictures: {reached} of near hands found, {cost}."

@@ -51,6 +51,15 @@ def draw(root: Path, split: str, pictures: int, size_px: tuple[int, int] = (96, 
     )
 
 
+def filmed(path: Path, frames: int) -> Path:
+    """A recording that grows brighter."""
+    film = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"MJPG"), 10.0, (96, 64))
+    for i in range(frames):
+        film.write(np.full((64, 96, 3), 20 * i, np.uint8))
+    film.release()
+    return path
+
+
 @pytest.fixture(autouse=True)
 def _steps_on_one_thread(one_thread: None) -> None:
     """Steps this small are slower on two cores than on one."""

@@ -9,11 +9,18 @@ import numpy as np
 import pytest
 
 from handguard.cli import main
+from handguard.detection.architectures import build
+from handguard.detection.card import Card, OperatingPoint
+from handguard.detection.loading import Choice
+from handguard.detection.weights import save_model
 from handguard.errors import DatasetError
 from handguard.evidence.truth import Approach
+from handguard.training.card_making import CLASSES
 from handguard.training.footage import (
     StopZone,
     Watched,
+    empty_recordings,
+    empty_scene,
     frames_late,
     read_stop_zone,
     recordings,
@@ -22,6 +29,7 @@ from handguard.training.footage import (
     told,
 )
 from handguard.types import Detections
+from tests.training.conftest import filmed
 
 FOOTAGE = Path(__file__).parents[3] / "shared" / "footage"
 
@@ -113,6 +121,28 @@ def test_evaluate_wants_pictures_or_recordings(
         main(["evaluate", "--json", str(tmp_path / "out.json"), *arguments])
     assert ended.value.code == 2
     assert "evaluate: expected --annotations" in capsys.readouterr().err.replace("\n", " ")
+
+
+def test_the_highest_score_of_an_empty_scene_is_that_of_any_of_its_frames(tmp_path: Path) -> None:
+    first, second = filmed(tmp_path / "a.avi", 4), filmed(tmp_path / "b.avi", 3)
+    network = build("palmnet-s", input_px=(64, 64))
+    card = Card("blank", "palmnet-s", CLASSES, (64, 64), OperatingPoint(0.9), "", network.score_kind.value, 32)
+    choice = Choice(str(save_model(network, card, tmp_path / "model").weights), "torch-cpu")
+    steps: list[int] = []
+    empty = empty_scene(choice, [first, second], lambda done, of: steps.append(done))
+    assert empty.frames == 7 and steps == [1, 2, 3, 4, 1, 2, 3]
+    assert 0 < empty.highest < 0.9, "below the operating point, too"
+    assert empty_scene(choice, [first], lambda *_: None).highest <= empty.highest
+
+
+def test_a_recording_with_a_reach_is_no_empty_scene(tmp_path: Path) -> None:
+    film = filmed(tmp_path / "a.avi", 3)
+    truth = film.with_suffix(".json")
+    truth.write_text('{"approaches": []}')
+    assert empty_recordings(tmp_path) == [film]
+    truth.write_text('{"approaches": [{"first_frame": 1, "last_frame": 2}]}')
+    with pytest.raises(DatasetError, match=r"a\.json: expected a recording in which nobody reaches, found 1"):
+        empty_recordings(tmp_path)
 
 
 @pytest.mark.slow

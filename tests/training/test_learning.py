@@ -22,7 +22,7 @@ from handguard.training.golden_making import NOTHING_CLEAR
 from handguard.training.listening import _how_far
 from handguard.training.meter import Progress
 from handguard.training.operating_point import Wishes
-from tests.training.conftest import DrawnSet, draw
+from tests.training.conftest import DrawnSet, draw, filmed
 
 LEARNT = [
     {"split": "train", "source": "hands", "shows": "hands", "licence": "CC BY 4.0", "pictures": 3, "hands": 4},
@@ -90,7 +90,10 @@ def test_training_ends_with_a_model_whose_card_hides_nothing(
                "--name", "again", "--out", tmp_path / "models", "--note", "A word more.")  # fmt: skip
     assert ran(*package, "--input-side", "100") == 2
     assert "input size of palmnet-s: expected width and height in multiples of 32" in capsys.readouterr().err
-    assert ran(*package, "--input-side", "128") == 0
+    assert ran(*package, "--empty-footage", tmp_path / "nowhere") == 2
+    assert "nowhere: expected a recording" in capsys.readouterr().err
+    film = filmed(tmp_path / "empty.avi", 3)
+    assert ran(*package, "--input-side", "128", "--empty-footage", film) == 0
     again = read_card(locate(str(tmp_path / "models" / "again.json")))
     assert again.weights_sha256 == card.weights_sha256
     assert again.notes[-1] == "A word more."

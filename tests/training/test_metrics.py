@@ -20,7 +20,7 @@ from handguard.training.measures import (
     wilson,
 )
 from handguard.training.metrics import Judged, curve, voc07
-from handguard.training.operating_point import Wishes, choose
+from handguard.training.operating_point import Empty, Wishes, choose
 from handguard.types import Detections, HandClass
 
 NOTHING = np.zeros((0, 4), np.float32)
@@ -195,6 +195,16 @@ def test_without_hand_free_pictures_those_from_elsewhere_hold_false_hits_down() 
 def test_hand_free_pictures_of_the_place_itself_count_before_those_from_elsewhere() -> None:
     answers = near_and_free(0.4)
     assert choose(answers, elsewhere=near_and_free(0.9)) == choose(answers)
+
+
+def test_the_score_lies_above_all_that_was_seen_on_recordings_without_a_hand() -> None:
+    answers, wishes = near_and_free(0.04), Wishes(recall_near=0.9, false_per_hand_free=0.1)
+    raised = choose(answers, wishes, empty=Empty(1500, 0.61237))
+    assert raised.min_score == 0.6124 and not raised.fulfilled
+    assert raised.words.startswith("just above every score given on 1,500 recorded frames without a hand. On 20")
+    assert "40.0 %" in raised.words
+    for quiet in (Empty(1500, 0.1), Empty(1500, 0.0)):
+        assert choose(answers, wishes, empty=quiet) == choose(answers, wishes)
 
 
 def test_without_a_near_hand_nothing_can_be_chosen() -> None:
