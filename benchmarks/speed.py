@@ -103,10 +103,7 @@ def section(result: dict[str, Any], peers: dict[str, Any] | None) -> str:
         _row("frame in memory → OFF bytes at the board", guarding["frame_to_board_ms"], unit_ms),
         _row("frame in memory → permit, ordinary priority", result["ordinary"]["ms"]["frame to permit"], unit_ms),
         _row("frame in memory → permit, nothing beside it", result["alone"]["ms"]["frame to permit"], unit_ms),
-        *(
-            _row(f"the slowest of {count} cameras", _slowest(streams)["ms"]["frame to permit"], unit_ms)
-            for count, streams in result["cameras"].items()
-        ),
+        *(row for count, streams in result["cameras"].items() for row in _of_cameras(count, streams, unit_ms)),
         "",
         *_sentences(result),
         "",
@@ -115,8 +112,19 @@ def section(result: dict[str, Any], peers: dict[str, Any] | None) -> str:
     return "\n".join(lines)
 
 
-def _slowest(streams: list[dict[str, Any]]) -> dict[str, Any]:
-    return max(streams, key=lambda stream: stream["ms"]["frame to permit"]["p99"])
+def _of_cameras(count: str, streams: list[dict[str, Any]], unit_ms: float) -> list[str]:
+    permits = _worst([stream["ms"]["frame to permit"] for stream in streams])
+    boards = _worst([stream["frame_to_board_ms"] for stream in streams])
+    return [
+        _row(f"{count} cameras, the worst of them: → permit", permits, unit_ms),
+        _row(f"{count} cameras, the worst of them: → OFF bytes at the board", boards, unit_ms),
+    ]
+
+
+def _worst(of_streams: list[dict[str, Any]]) -> dict[str, Any]:
+    """Each number of the stream that is worst in it; the count of all together."""
+    worst = {key: max(numbers[key] for numbers in of_streams) for key in ("p50", "p99", "p999", "max")}
+    return {"count": sum(numbers["count"] for numbers in of_streams), **worst}
 
 
 def _row(name: str, numbers: dict[str, Any], unit_ms: float) -> str:

@@ -6,6 +6,7 @@ Both are tables of a sentence and the setting it looks at.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 from handguard.config.problems import Key, Problem, shown
 from handguard.config.schema import OwnBoard, RelaySettings, Settings
@@ -16,6 +17,7 @@ TIMED_BY: dict[str, str | None] = {
     "heartbeat": None, "gpio": "pump_ms", "modbus-rtu": "flash_ms", "modbus-tcp": "flash_ms",
 }  # fmt: skip
 UNTIMED = "the relay board has no time limit of its own: it keeps its contact when monitor and keeper are both gone"
+ELSEWHERE = "evidence.dir is a relative path: lockout and acceptance hold only for programs started in this folder"
 MUTE = "the relay board gives no feedback: a contact that does not follow is not seen"
 
 
@@ -75,6 +77,7 @@ def cautions(settings: Settings) -> tuple[str, ...]:
         "the reset is simulated: nobody looks before the machine starts": settings.reset.input == "simulated",
         "the relay is simulated: no machine is stopped": settings.relay.driver == "simulated",
         UNTIMED: bool(boards) and not any(map(_is_timed, boards)),
+        ELSEWHERE: bool(boards) and not Path(settings.evidence.dir).is_absolute(),
         MUTE: settings.relay.driver != "none" and not tells_of_its_contact(settings),
         "there is no relay: no machine is stopped": settings.relay.driver == "none",
         "the picture is simulated: no person is watched": settings.camera.source == "simulated",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -90,13 +91,26 @@ class HandDetector:
 def region_round(
     polygons_px: Sequence[NDArray[np.float64]], size_px: tuple[int, int], margin: float
 ) -> Region:
-    """The rectangle round all polygons, grown by `margin` of its longer side, inside the picture."""
+    """The rectangle round all polygons, grown by `margin` of its longer side, inside the picture.
+
+    Its sides are then made multiples of `preprocess.HALVES_WELL`, where the picture has room.
+    """
     corners = np.concatenate(polygons_px)
     low, high = corners.min(axis=0), corners.max(axis=0)
     grow = margin * float(np.max(high - low))
-    x1, y1 = np.floor(np.clip(low - grow, 0, size_px)).astype(int)
-    x2, y2 = np.ceil(np.clip(high + grow, 0, size_px)).astype(int)
-    return Region(int(x1), int(y1), int(x2), int(y2))
+    first = np.floor(np.clip(low - grow, 0, size_px)).astype(int).tolist()
+    last = np.ceil(np.clip(high + grow, 0, size_px)).astype(int).tolist()
+    (x1, x2), (y1, y2) = (_widened(*side) for side in zip(first, last, size_px, strict=True))
+    return Region(x1, y1, x2, y2)
+
+
+def _widened(first: int, last: int, limit: int) -> tuple[int, int]:
+    """The shortest stretch of a good length within 0 and `limit` that holds this one; all, if there is none."""
+    length = math.ceil((last - first) / preprocess.HALVES_WELL) * preprocess.HALVES_WELL
+    if length > limit:
+        return 0, limit
+    start = min(first, limit - length)
+    return start, start + length
 
 
 def fitted_input(

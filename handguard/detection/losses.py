@@ -37,11 +37,12 @@ class Truth:
         return Truth(self.boxes_norm[keep], self.labels[keep])
 
     def ignores(self, priors_cxcywh: Tensor) -> Tensor:
-        """(P,) bool: priors that mostly lie in a region nobody labelled."""
+        """(P,) bool: priors that mostly lie in a region nobody labelled, or that one of its size would teach."""
         regions = self.boxes_norm[self.labels < 0]
         if len(regions) == 0:
             return torch.zeros(len(priors_cxcywh), dtype=torch.bool, device=priors_cxcywh.device)
-        return (covered_share(to_xyxy(priors_cxcywh), regions) > 0.5).any(dim=1)
+        inside = (covered_share(to_xyxy(priors_cxcywh), regions) > 0.5).any(dim=1)
+        return inside | matching.centers_near(regions, priors_cxcywh).any(dim=0)
 
 
 class Loss(NamedTuple):

@@ -65,7 +65,7 @@ def match_by_alignment(
     """
     if len(gt_xyxy) == 0:
         return _nothing(len(priors_cxcywh), priors_cxcywh)
-    near = _centers_near(gt_xyxy, priors_cxcywh)
+    near = centers_near(gt_xyxy, priors_cxcywh)
     iou = iou_matrix(gt_xyxy, boxes_xyxy) * near
     fit = scores[:, gt_labels].T.pow(score_power) * iou.pow(iou_power)
     chosen = _top_mask(fit + near * 1e-12 * iou, min(per_gt, fit.shape[1])) & near
@@ -81,7 +81,7 @@ def match_by_alignment(
     return Match(index, quality)
 
 
-def _centers_near(gt_xyxy: Tensor, priors_cxcywh: Tensor) -> Tensor:
+def centers_near(gt_xyxy: Tensor, priors_cxcywh: Tensor) -> Tensor:
     """(G, P): the prior's centre is inside the box, or within half a small prior of its centre."""
     gt = to_cxcywh(gt_xyxy)
     reach = torch.maximum(gt[:, None, 2:], priors_cxcywh[None, :, 2:]) / 2

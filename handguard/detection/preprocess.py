@@ -7,7 +7,8 @@ than the network learnt, and a network input of the camera's own aspect ratio
 
 A large picture is first halved, as often as it goes: the mean of four pixels is
 exact and nearly free, while averaging areas that end between pixels cost 4 ms for
-1280x720, more than half of what the network takes.
+1280x720, more than half of what the network takes. A side that is odd cannot be
+halved, so a region round the zones is made a few pixels larger (`region_round`).
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 GRAY = 114
+HALVES_WELL = 8  # sides in multiples of it can be halved three times, enough for a camera of 3840x2160
 
 
 @dataclass(frozen=True, slots=True)

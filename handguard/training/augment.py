@@ -154,8 +154,10 @@ def _random_affine(
     mirror = -1.0 if rng.random() < how.flip else 1.0
     turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
     linear = turn @ np.diag([mirror * zoom * stretch, zoom / stretch])
-    source, target = _anchor(picture, linear, rng, window, how)
-    return np.column_stack([linear, _covering(linear, target - linear @ source, picture, window)])
+    source, target, cut = _anchor(picture, linear, rng, window, how)
+    shift = target - linear @ source
+    covering = _covering(linear, shift, picture, window)
+    return np.column_stack([linear, np.where(cut, shift, covering)])
 
 
 def _between_centers(matrix: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -181,28 +183,31 @@ def _anchor(
     rng: np.random.Generator,
     window: tuple[int, int],
     how: Augmentation,
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """A point of the picture and where in the window it goes: a hand's centre, or any point."""
-    middle = np.array(picture.size_px) / 2
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.bool_]]:
+    """A point of the picture and where in the window it goes: a hand's centre, or any point; and the axis, if
+    any, along which an edge of the window is to cut that hand."""
+    middle, whole = np.array(picture.size_px) / 2, np.array([False, False])
     if how == NONE:
-        return middle, np.array(window) / 2
+        return middle, np.array(window) / 2, whole
     if len(picture.boxes_px) and rng.random() < 0.9:
         box = picture.boxes_px[rng.integers(len(picture.boxes_px))].astype(np.float64)
         size_px = np.abs(linear) @ (box[2:] - box[:2])
-        return (box[:2] + box[2:]) / 2, _place(size_px, rng, window, how)
-    return rng.uniform(0.2, 0.8, 2) * middle * 2, rng.uniform(0.2, 0.8, 2) * window
+        return (box[:2] + box[2:]) / 2, *_place(size_px, rng, window, how)
+    return rng.uniform(0.2, 0.8, 2) * middle * 2, rng.uniform(0.2, 0.8, 2) * window, whole
 
 
 def _place(
     size_px: NDArray[np.float64], rng: np.random.Generator, window: tuple[int, int], how: Augmentation
-) -> NDArray[np.float64]:
-    """Where the centre of a hand of this size in the window goes: anywhere, or so that an edge cuts the hand."""
-    target = rng.uniform(0.02, 0.98, 2) * window
+) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    """Where the centre of a hand of this size in the window goes: anywhere, or so that an edge cuts the hand
+    along the axis that is told, too."""
+    target, cut = rng.uniform(0.02, 0.98, 2) * window, np.array([False, False])
     if rng.random() < how.edge_cut:
         axis = int(rng.integers(2))
         inside = (rng.uniform(*CUT_TO) - 0.5) * size_px[axis]
         target[axis] = inside if rng.random() < 0.5 else window[axis] - inside
-    return target
+        cut[axis] = True
+    return target, cut
 
 
 def _moved(

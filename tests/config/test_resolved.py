@@ -166,10 +166,12 @@ def test_the_starting_point_for_a_site_explains_every_key_in_its_line() -> None:
 
 
 def test_a_tame_installation_needs_no_caution_and_a_wild_one_gets_all() -> None:
-    tame = SHORT.replace("driver: none", "driver: heartbeat, port: /dev/ttyACM0")
+    tame = SHORT.replace("driver: none", "driver: heartbeat, port: /dev/ttyACM0") + "evidence: {dir: /var/lib/a}\n"
     wild = SHORT.replace("source: 0", "source: simulated")
     wild += "reset: {input: simulated}\ninterlock: {restart: automatic}\n"
     assert config.cautions(settings_of(tame)) == ()
+    (told,) = config.cautions(settings_of(tame.replace("/var/lib/a", "a")))
+    assert told.startswith("evidence.dir is a relative path")
     assert len(config.cautions(settings_of(wild))) == 4
 
 

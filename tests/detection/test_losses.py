@@ -138,3 +138,11 @@ def taught(predicted: Raw) -> int:
     """How many priors of the first picture got a gradient for their class."""
     assert predicted.class_logits.grad is not None
     return int((predicted.class_logits.grad[0].abs().sum(dim=1) > 0).sum())
+
+
+def test_a_region_smaller_than_every_prior_is_not_taught_as_background() -> None:
+    tiny = Truth(torch.tensor([[0.51, 0.51, 0.535, 0.535]]), torch.tensor([-1]))
+    ignored = tiny.ignores(GRID)
+    assert ignored.any(), "those that a hand there would teach"
+    near = (GRID[:, :2] - 0.5225).abs().amax(dim=1) < 0.5 * GRID[:, 2:].amax(dim=1)
+    assert near[ignored].all() and not ignored.all()

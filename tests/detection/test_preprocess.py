@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from handguard.detection.detector import Region, fitted_input, region_round
-from handguard.detection.preprocess import GRAY, letterboxed, placement_for
+from handguard.detection.preprocess import GRAY, HALVES_WELL, letterboxed, placement_for
 
 
 def test_a_wide_picture_lies_at_the_top_over_grey():
@@ -45,8 +45,24 @@ def test_a_wide_camera_gets_a_wide_input_of_equal_cost():
 
 def test_the_region_goes_round_all_zones_and_stays_in_the_picture():
     zones = [np.array([[100, 100], [200, 100], [200, 150]]), np.array([[300, 340], [310, 350], [300, 350]])]
-    assert region_round(zones, (640, 360), 0.0) == Region(100, 100, 310, 350)
-    assert region_round(zones, (640, 360), 0.2) == Region(50, 50, 360, 360)
+    assert region_round(zones, (640, 360), 0.0) == Region(100, 100, 316, 356)
+    assert region_round(zones, (640, 360), 0.2) == Region(50, 48, 362, 360)
+
+
+CORNERS = st.lists(st.tuples(st.floats(0, 1), st.floats(0, 1)), min_size=3, max_size=6)
+
+
+@given(st.integers(16, 3000), st.integers(16, 3000), CORNERS)
+def test_a_region_holds_its_zones_and_halves_well_where_the_picture_has_room(
+    width: int, height: int, corners: list[tuple[float, float]]
+):
+    zone = np.array(corners) * [width, height]
+    region = region_round([zone], (width, height), 0.0)
+    assert 0 <= region.x1 <= region.x2 <= width and 0 <= region.y1 <= region.y2 <= height
+    for axis, (first, last, limit) in enumerate([(region.x1, region.x2, width), (region.y1, region.y2, height)]):
+        assert first <= zone[:, axis].min() and zone[:, axis].max() <= last
+        assert (last - first) % HALVES_WELL == 0 or (first, last) == (0, limit)
+        assert last - first < np.ptp(zone[:, axis]) + 2 + HALVES_WELL
 
 
 @pytest.mark.parametrize("size", [(1280, 720), (1920, 1080), (1281, 721), (720, 1280)])

@@ -137,6 +137,16 @@ def test_an_edge_cuts_hands_as_it_does_those_that_reach_in(tmp_path: Path) -> No
     assert min(cut_shares(sample, seldom)) > 0.35, "by chance, an edge leaves about half of a hand and more"
 
 
+def test_an_edge_cuts_hands_of_pictures_that_are_smaller_than_the_input_too(tmp_path: Path) -> None:
+    sample = drawn(tmp_path)
+    always = replace(NONE, zoom=(0.5, 2.0), edge_cut=1.0)
+    cut = 0
+    for seed in range(100):
+        _, boxes, _ = augmented([sample] * 4, np.random.default_rng(seed), SIDE, always)
+        cut += any(x1 == 0 or y1 == 0 or x2 == SIDE or y2 == SIDE for x1, y1, x2, y2 in boxes)
+    assert cut > 80, "90 of 100 inputs are placed by a hand"
+
+
 def test_what_is_hardly_seen_of_a_hand_is_neither_hand_nor_background() -> None:
     hand, still = np.array([[0, 0, 10, 100]], np.float32), np.eye(2, 3)
     for seen, label in ((LEAST_SEEN + 0.01, 0), (LEAST_SEEN - 0.01, IGNORED)):
