@@ -100,11 +100,18 @@ def table(result: Audit) -> str:
     head = "| recording | frames | with hands | trips | approaches stopped / all | nuisance | verdict |"
     lines = [
         f"Network `{card.name}`, weights `{card.weights_sha256[:16]}…`. {verdict}",
-        f"{capital(miss_rate_in_words(result.totals))}. {capital(nuisance_in_words(result.totals))}.",
+        f"{capital(miss_rate_in_words(result.totals))}. {_ran(result)} {capital(nuisance_in_words(result.totals))}.",
         "", head, "|---|---|---|---|---|---|---|", *(_line(row) for row in result.rows),
     ]  # fmt: skip
     why = [f"- {row.name}: {words}" for row in result.rows for words in row.failures]
     return "\n".join([*lines, *(["", *why] if why else [])])
+
+
+def _ran(result: Audit) -> str:
+    """A recording that begins with a hand in the zone is never switched on: nothing is turned off there."""
+    scores = [row.score for row in result.rows if row.score is not None]
+    running = sum(one.approaches for one in scores if one.ran_ms > 0)
+    return f"The machine ran in the recordings of {running} of them; in the others it was kept off throughout."
 
 
 def _line(row: Row) -> str:
