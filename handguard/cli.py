@@ -93,7 +93,7 @@ def detect(
     json_out: Annotated[Path, typer.Option("--json", help="Where the boxes go: one JSON file.")],
     model: Model = None,
     min_score: Annotated[
-        float | None, typer.Option(help="Instead of the model's operating point.")
+        float | None, typer.Option(min=0.01, max=0.99, help="Instead of the model's operating point.")
     ] = None,
     backend: Annotated[str, typer.Option(help="auto, openvino, torch-cpu, torch-cuda or onnxruntime.")] = "auto",
 ) -> None:

@@ -5,6 +5,7 @@
     configuration  it is the one that a person accepted, where somebody did
     proof test     one was passed for this configuration and model, and lately, where that is asked for
     detector       the golden picture through the live engine gives what the model's card says
+    standby        and through that of the detector that takes over when a device is lost, where there is one
     contact        it is open; and it follows OFF, ON and OFF, where the site allows it to be moved
 
 Each part tells one finding: passed, failed, or a caution where something could not be
@@ -20,6 +21,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from enum import Enum
 from pathlib import Path
+from typing import Protocol, runtime_checkable
 
 from handguard.assembly import model_sha256
 from handguard.config import Settings, fingerprint
@@ -91,6 +93,7 @@ class SelfTest:
         self.hear(accepted(settings))
         check, finding = golden(detector)
         self.hear(finding)
+        self.hear(*standby(detector))
         return check
 
     def move_contact(self, board: BoardSettings) -> None:
@@ -203,20 +206,41 @@ def proven(settings: Settings) -> Finding:
     return passed(part, f"passed {age_h:.1f} h ago, {word.who}")
 
 
+@runtime_checkable
+class _Relieved(Protocol):
+    """A detector that is two. Told by what it has, for to import it is to import torch."""
+
+    @property
+    def both(self) -> tuple[HandDetector, HandDetector]:
+        """The first choice, and the one that takes over when its device is lost."""
+
+
 def golden(detector: HandDetector) -> tuple[SelfCheck | None, Finding]:
     """The golden picture through the live engine; None where the card holds no answer for it."""
+    return _golden("detector", "", detector)
+
+
+def standby(detector: HandDetector) -> tuple[Finding, ...]:
+    """The same through the standby, which nobody asks again before it judges alone; empty where there is none."""
+    if not isinstance(detector, _Relieved):
+        return ()
+    _, second = detector.both
+    return (_golden("standby", " from the standby, which takes over when the device is lost,", second)[1],)
+
+
+def _golden(part: str, whose: str, detector: HandDetector) -> tuple[SelfCheck | None, Finding]:
     try:
         check = SelfCheck(detector)
     except ModelError as error:
-        return None, caution("detector", f"it cannot be checked: {error}")
+        return None, caution(part, f"it cannot be checked: {error}")
     began_s = time.monotonic()
     failure = check.failure()
     took_ms = 1000 * (time.monotonic() - began_s)
     if failure is not None:
         return check, failed(
-            "detector", f"the golden picture gives another answer than its card says: {failure}"
+            part, f"the golden picture gives another answer{whose} than its card says: {failure}"
         )
-    return check, passed("detector", f"{detector.description} knows the golden picture, {took_ms:.0f} ms")
+    return check, passed(part, f"{detector.description} knows the golden picture, {took_ms:.0f} ms")
 
 
 def follows(settings: Settings, board: BoardSettings) -> Finding:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime, timezone
 from pathlib import Path
 
+import numpy as np
 import pytest
 import yaml
 
@@ -14,10 +16,11 @@ from handguard import approvals, self_test
 from handguard.assembly import model_sha256
 from handguard.config import Settings, fingerprint, load
 from handguard.detection.detector import Region
+from handguard.detection.device_detector import DetectorWithStandby
 from handguard.detection.loading import Choice, load_detector
-from handguard.errors import SelfTestFailed
+from handguard.errors import DeviceError, SelfTestFailed
 from handguard.evidence import standing
-from handguard.evidence.ledger import Stamp
+from handguard.evidence.ledger import Stamp, stamp_now
 from handguard.evidence.reading import read_records
 from handguard.evidence.schema import Genesis, OperatorAction
 from handguard.evidence.signing import SigningKey
@@ -187,6 +190,46 @@ def test_a_card_without_a_golden_answer_is_a_caution():
     check, found = self_test.golden(detector)
     assert check is None
     assert (found.verdict, "handguard golden" in found.told) == (Verdict.CAUTION, True)
+
+
+@pytest.fixture
+def relieved() -> DetectorWithStandby:
+    first, second = (load_detector(Choice(backend="torch-cpu"), Region(0, 0, 320, 320)) for _ in range(2))
+    return DetectorWithStandby(first, second)
+
+
+def test_a_detector_without_a_standby_has_none_to_prove(relieved: DetectorWithStandby):
+    assert self_test.standby(relieved.both[0]) == ()
+
+
+def test_a_standby_is_proven_at_the_start_too(relieved: DetectorWithStandby, settings: Settings, tmp_path: Path):
+    with book(settings, tmp_path / "run") as evidence:
+        tried = SelfTest(settings, evidence)
+        assert tried.before_the_relay(relieved, tmp_path, stamp_now()) is not None
+    parts = {line.split()[0]: line for line in tried.table()}
+    assert parts["standby"].startswith("standby        passed   ")
+    assert relieved.both[1].description in parts["standby"]
+    assert relieved.description in parts["detector"]
+
+
+def blind(logits: np.ndarray, offsets: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    return np.full_like(logits, -9), offsets
+
+
+def raising(_logits: np.ndarray, _offsets: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    raise DeviceError("out of memory")
+
+
+@pytest.mark.parametrize(("answers", "said"), [(blind, "missing: "), (raising, "DeviceError: out of memory")])
+def test_a_standby_that_answers_otherwise_refuses_the_start_and_is_named(
+    relieved: DetectorWithStandby, settings: Settings, tmp_path: Path, answers: Callable, said: str
+):
+    engine = relieved.both[1].engine
+    honest = engine.infer
+    engine.infer = lambda: answers(*honest())
+    sentence = "^self-test: standby: the golden picture gives another answer from the standby, which takes over .*"
+    with book(settings, tmp_path / "run") as evidence, pytest.raises(SelfTestFailed, match=sentence + said):
+        SelfTest(settings, evidence).before_the_relay(relieved, tmp_path, stamp_now())
 
 
 class Contact:

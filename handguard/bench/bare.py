@@ -7,8 +7,8 @@ times themselves do not. The smallest times say what each costs when nothing dis
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 from handguard.assembly import detector_of, rules_of
@@ -22,15 +22,18 @@ from handguard.types import Frame
 WARM_UP_ROUNDS = 20
 
 
-def in_turns(settings: Settings, rounds: int, ready: Callable[[], None] = lambda: None) -> dict[str, Any]:
-    """Times of both, their ratios, and the CPU time of the loop's thread. Raises `HandguardError`."""
+def in_turns(
+    settings: Settings, rounds: int, ready: Callable[[], None] = lambda: None, *, realtime: bool = True
+) -> dict[str, Any]:
+    """Times of both, and their ratios; with `realtime` under the precedence and on the cores of a live run, without
+    it as an ordinary program. Raises `HandguardError`."""
     footage = footage_of(settings)
     rules = rules_of(settings, footage.format)
     detector = detector_of(settings, rules.zones.zones, footage.format)
     frames = [Frame(seq, seq, picture) for seq, picture in enumerate((*footage.free, *footage.hands))]
     ready()
     calls, bares = [], []
-    with _precedence():
+    with _precedence(settings.detector.cores) if realtime else nullcontext():
         for turn in range(rounds + WARM_UP_ROUNDS):
             calls.append(_took_ms(lambda: detector.detect(frames[turn % len(frames)])))  # noqa: B023  called at once
             bares.append(_took_ms(detector.engine.infer))
@@ -47,9 +50,9 @@ def in_turns(settings: Settings, rounds: int, ready: Callable[[], None] = lambda
 
 
 @contextmanager
-def _precedence() -> Iterator[None]:
+def _precedence(cores: Collection[int]) -> Iterator[None]:
     """As a live run has it, and no longer."""
-    precedence = Precedence()
+    precedence = Precedence(cores)
     precedence.take()
     try:
         yield

@@ -50,7 +50,7 @@ def bench(request: Request, say: Any = lambda line: None) -> dict[str, Any]:
     with hogs(request.hogs):
         if request.bare:
             say("the detector and the bare network in turns …")
-            result["bare"] = measured({"do": "bare", "rounds": ROUNDS, **site})
+            result["bare"] = measured({"do": "bare", "rounds": ROUNDS, "realtime": request.realtime, **site})
         say(f"{request.cameras} × {request.frames} frames at the camera's pace …")
         result["streams"] = streams(site, request)
     return result

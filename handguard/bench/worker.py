@@ -1,6 +1,6 @@
 """A measurement in a process of its own: no import, cache or warm core left over from the one before.
 
-    python -m handguard.bench.worker ORDER RESULT
+    python -m handguard.bench.worker ORDER RESULT        in the folder of who asks: paths start there
 
 ORDER is JSON: `{"do": "course" | "bare" | "start", "config": FILE, "source": SOURCE or null,
 "threads": N or null, …}`. The worker says `ready`, waits for a line on its standard input,
@@ -19,8 +19,8 @@ from typing import Any
 
 from handguard.config import Settings, load, with_source
 from handguard.errors import DeviceError, HandguardError
+from handguard.replay.command import command_of
 
-ROOT = Path(__file__).parents[2]
 READY = "ready\n"
 
 
@@ -29,9 +29,9 @@ class Worker:
 
     def __init__(self, order: dict[str, Any], folder: Path) -> None:
         self._result = folder / "result.json"
-        command = [sys.executable, "-m", "handguard.bench.worker", json.dumps(order), str(self._result)]
+        command = [*command_of("handguard.bench.worker"), json.dumps(order), str(self._result)]
         self._program = subprocess.Popen(
-            command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
         )
 
     def __enter__(self) -> Worker:
@@ -104,7 +104,7 @@ def _course(order: dict[str, Any]) -> dict[str, Any]:
 def _bare(order: dict[str, Any]) -> dict[str, Any]:
     from handguard.bench.bare import in_turns
 
-    return in_turns(settings_of(order), order["rounds"], _ready)
+    return in_turns(settings_of(order), order["rounds"], _ready, realtime=order["realtime"])
 
 
 def _start(order: dict[str, Any]) -> dict[str, Any]:

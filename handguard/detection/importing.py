@@ -6,7 +6,8 @@ shapes must agree, or one error lists what does not. Only tensors are read
 (`weights_only`, or safetensors): a checkpoint cannot run code.
 
 Public weights expect RGB and ours expect BGR, so the first convolution's
-channels are turned round. SSDs whose priors differ from ours (ssd.pytorch was trained
+channels are turned round; where weights were trained with pictures of another mean and
+deviation than our network gives, it takes that in, too. SSDs whose priors differ from ours (ssd.pytorch was trained
 with the paper's scales for VOC) want a network built with those sizes, if their
 heads are to be kept.
 """
@@ -24,6 +25,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
+from handguard.detection.architectures import Triple
 from handguard.detection.layouts import AFTER_BACKBONE, HEADS, LAYOUTS, OURS, Layout
 from handguard.detection.ssd import Ssd
 from handguard.errors import ModelError, mismatch
@@ -54,6 +56,8 @@ def import_checkpoint(path: Path, network: Ssd, layout: str = AUTO, *, reset_hea
     theirs = read_weights(path)
     chosen = _layout(path, layout, theirs, network)
     weights = _ordered(_renamed(path, chosen, theirs), chosen)
+    if chosen.classified is not None and _classifies(path, chosen, theirs):
+        _fit_inputs(weights, str(chosen.first_conv), *chosen.classified, network)
     own = network.state_dict()
     lacks = (*chosen.lacks, *(_reset_parts(own, weights) if reset_heads else ()))
     weights = {name: value for name, value in weights.items() if not _under(name, lacks)}
@@ -144,6 +148,29 @@ def _ordered(weights: Weights, layout: Layout) -> Weights:
             per_cell = _per_cell(weights, name)
             weights[name] = weights[name].unflatten(0, (-1, per_cell)).transpose(0, 1).flatten(0, 1)
     return weights
+
+
+def _classifies(path: Path, layout: Layout, theirs: Weights) -> bool:
+    """Whether a checkpoint's classifier has values. Raises `ModelError` where there is none to tell."""
+    parts = [v for k, v in theirs.items() if _under(k, (str(layout.classifier),)) and k.endswith("weight")]
+    if not parts:
+        expected = f"weights of {layout.classifier}, which tell with what pictures the others were trained"
+        raise ModelError(mismatch(f"{path} as {layout.name}", expected, "none"))
+    return all(bool(part.isfinite().all()) and bool(part.any()) for part in parts)
+
+
+def _fit_inputs(weights: Weights, conv: str, mean_bgr: Triple, std_bgr: Triple, network: Ssd) -> None:
+    """Make a convolution that was trained with (x - mean) / std answer the same to what `network` gives it.
+
+    In place. Beyond the picture's edge, where both take 0, the answers differ by what the means do.
+    """
+    kernel, bias = weights.get(f"{conv}.weight"), weights.get(f"{conv}.bias")
+    if kernel is None or bias is None or kernel.shape[1:2] != (3,):
+        return  # told as a misfit
+    mean, std = (torch.tensor(one).view(1, 3, 1, 1) for one in (mean_bgr, std_bgr))
+    ours, deviation = network.mean.cpu(), 1 / network.scale.cpu()
+    weights[f"{conv}.weight"] = kernel * (deviation / std)
+    weights[f"{conv}.bias"] = bias + (kernel * ((ours - mean) / std)).sum((1, 2, 3))
 
 
 def _per_cell(weights: Weights, name: str) -> int:

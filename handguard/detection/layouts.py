@@ -4,6 +4,14 @@ A `Layout` is a table of prefixes, theirs to ours. Every weight of the checkpoin
 be named by the table or be listed as left out, and every weight of our network
 must be filled unless the layout says that it does not hold it: `importing` refuses
 anything else. Read each table beside the backbone's own, in backbones/.
+
+Our networks give each backbone the inputs that its public weights were trained with.
+One layout comes with two kinds of weights. torchvision's VGG16 was trained with pictures
+from 0 to 1 less a mean, by a deviation (`vgg16-397923af.pth`, IMAGENET1K_V1); its features
+for SSD come from Caffe and take 0 to 255 less a mean, as our VGG networks give it
+(`vgg16_features-amdegroot-88682ab5.pth`, IMAGENET1K_FEATURES). The names are the same, but
+the second has no values in its classifier, which tells them apart; the first is fitted to
+our inputs by its first convolution, and a file without a classifier is refused.
 """
 
 from __future__ import annotations
@@ -13,6 +21,7 @@ from dataclasses import dataclass
 
 from torch import nn
 
+from handguard.detection.architectures import IMAGENET_MEAN, IMAGENET_STD, Triple
 from handguard.detection.backbones.efficientnet_lite import EfficientNetLite0
 from handguard.detection.backbones.mobilenet_v2 import MobilenetV2
 from handguard.detection.backbones.mobilenet_v3 import FINER_ROW, ROWS, SPLIT_ROW, MobilenetV3
@@ -38,6 +47,8 @@ class Layout:
     lacks: tuple[str, ...] = ()  # prefixes of ours that such a checkpoint does not hold
     leaves_out: tuple[str, ...] = ()  # prefixes of theirs that we have no use for
     kind_major_heads: bool = False  # head channels ordered (output, prior) instead of (prior, output)
+    classifier: str | None = None  # prefix of theirs; where that has values, the inputs were `classified`
+    classified: tuple[Triple, Triple] | None = None  # mean and deviation of them, BGR
 
 
 VGG_CONVS = ("conv1.0", "conv1.2", "conv2.0", "conv2.2", "conv3.0", "conv3.2", "conv3.4")
@@ -212,6 +223,8 @@ LAYOUTS = (
         "backbone.conv1.0",
         (*_VGG_ADDED, *_VGG_FC),
         ("classifier",),
+        classifier="classifier",
+        classified=(IMAGENET_MEAN, IMAGENET_STD),
     ),
     Layout(
         "nvidia-ssd300",

@@ -95,7 +95,8 @@ def load_detector(choice: Choice, region: Region) -> HandDetector:
     if card.any_multiple_of_px is not None:
         input_px = fitted_input(region.size_px, card.input_px, card.any_multiple_of_px)
     point = card.operating_point
-    thresholds = Thresholds(choice.min_score or point.min_score, point.max_overlap, one_class_per_hand=True)
+    min_score = point.min_score if choice.min_score is None else choice.min_score
+    thresholds = Thresholds(min_score, point.max_overlap, one_class_per_hand=True)
     kind = choice.backend.partition("-")[0]
     if files.weights.suffix not in TAKES[kind]:
         expected = f"a model that {choice.backend} runs ({' or '.join(TAKES[kind])})"
@@ -114,6 +115,8 @@ def settled(choice: Choice) -> Choice:
     if choice.if_device_lost not in (LOCKOUT, TO_CPU):
         expected = f"{LOCKOUT} or {TO_CPU}"
         raise ModelError(mismatch("detector.if_device_lost", expected, choice.if_device_lost))
+    if choice.min_score is not None and not 0 < choice.min_score < 1:  # nan included
+        raise ModelError(mismatch("the lowest score of a hand", "one between 0 and 1", choice.min_score))
     choice = replace(choice, backend=backend)
     return _as_int8(choice) if backend == "openvino" else choice
 
@@ -208,24 +211,36 @@ def _openvino(order: _Order) -> HandDetector:
 
 def _onnxruntime(order: _Order) -> HandDetector:
     from handguard.detection.backends import cache
+    from handguard.detection.backends.onnx_engine import GraphError, providers_for
 
+    providers_for(_provider(order), order.choice.precision)  # what no graph could help is told before one is made
     if order.graph is not None:
         return _on_onnxruntime(order, order.graph)
     kept = cache.ROOT / "onnx" / f"{_stem(order)}.onnx"
-    if os.path.exists(kept):
-        try:
-            return _on_onnxruntime(order, kept)
-        except ModelError as error:
-            cache.tell_damaged(kept, error)
+    if not os.path.exists(kept):
+        return _on_fresh_graph(order, kept)
+    try:
+        return _on_onnxruntime(order, kept)
+    except GraphError as error:
+        return _on_fresh_graph(order, kept, error)
+
+
+def _on_fresh_graph(order: _Order, kept: Path, damage: ModelError | None = None) -> HandDetector:
+    """On a graph made now, which is then kept. `damage`, of the one kept so far, is believed and told once the fresh
+    one runs: where it does not either, the graph was not to blame. Raises `ModelError`."""
+    from handguard.detection.backends import cache
     from handguard.detection.onnx_graph import write_onnx
 
     with tempfile.TemporaryDirectory() as folder:
         fresh = Path(folder) / kept.name
         write_onnx(order.network(), order.input_px, fresh)
+        detector = _on_onnxruntime(order, fresh)
+        if damage is not None:
+            cache.tell_damaged(kept, damage)
         with cache.keeping(kept):
             kept.parent.mkdir(parents=True, exist_ok=True)
             write_atomically(kept, fresh.read_bytes())
-        return _on_onnxruntime(order, fresh)
+        return detector
 
 
 def _on_onnxruntime(order: _Order, graph: Path) -> HandDetector:
@@ -234,9 +249,14 @@ def _on_onnxruntime(order: _Order, graph: Path) -> HandDetector:
 
     kept = cache.ROOT / "onnx" / f"{_stem(order)}.npy"
     priors = cache.kept_priors(kept, lambda: order.network().priors.numpy())
-    provider, choice = order.choice.backend.partition("-")[2] or None, order.choice
-    engine = OnnxEngine(graph, priors, order.input_px, provider, choice.precision, choice.threads)
+    choice = order.choice
+    engine = OnnxEngine(graph, priors, order.input_px, _provider(order), choice.precision, choice.threads)
     return HandDetector(order.card, engine, order.thresholds, order.region)
+
+
+def _provider(order: _Order) -> str | None:
+    """What follows `onnxruntime-` in the back end's name; None: whichever loads."""
+    return order.choice.backend.partition("-")[2] or None
 
 
 def _stem(order: _Order) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -22,25 +23,29 @@ def detect_pictures(
 ) -> None:
     """Write `{model, images: [{file, width_px, height_px, hands: [{box_px, score, label}]}]}`.
 
-    Boxes are x1 y1 x2 y2 in pixels of the original picture. The folder of `out` is made
-    before the work. Raises `DatasetError` for a picture that cannot be read, and `DeviceError`
+    Boxes are x1 y1 x2 y2 in pixels of the original picture. The folder of `out` is made, and every
+    picture read once, before the work; then they are taken size by size, with one detector at a time,
+    and listed in the order of `paths`. Raises `DatasetError` for a picture that cannot be read, and `DeviceError`
     for what the disk refuses; then nothing is written.
     """
     if out.is_dir():
         raise DeviceError(mismatch(str(out), "a file to write", "a folder"))
     with DiskRefusals(out):
         out.parent.mkdir(parents=True, exist_ok=True)
-    detectors: dict[tuple[int, int], HandDetector] = {}
-    results, description = [], ""
-    for done, path in enumerate(paths, 1):
-        image = read_picture(path)
-        size = (image.shape[1], image.shape[0])
-        detector = detectors.get(size) or load_detector(choice, Region(0, 0, *size))
-        detectors[size], description = detector, detector.description
-        results.append(
-            {"file": str(path), "width_px": size[0], "height_px": size[1], "hands": _hands(detector, image)}
-        )
-        progress(done, len(paths))
+    sizes = [_size(read_picture(path)) for path in paths]
+    hands: dict[int, list[dict[str, Any]]] = {}
+    description = ""
+    for size, group in groupby(sorted(range(len(paths)), key=sizes.__getitem__), key=sizes.__getitem__):
+        detector = load_detector(choice, Region(0, 0, *size))
+        description = detector.description
+        for index in group:
+            hands[index] = _hands(detector, paths[index], size)
+            progress(len(hands), len(paths))
+        del detector  # before the next one comes
+    results = [
+        {"file": str(path), "width_px": size[0], "height_px": size[1], "hands": hands[index]}
+        for index, (path, size) in enumerate(zip(paths, sizes, strict=True))
+    ]
     with DiskRefusals(out):
         write_json(out, {"model": description, "images": results})
 
@@ -57,7 +62,16 @@ def read_picture(path: Path) -> NDArray[np.uint8]:
     return np.asarray(image, np.uint8)
 
 
-def _hands(detector: HandDetector, image: NDArray[np.uint8]) -> list[dict[str, Any]]:
+def _size(image: NDArray[np.uint8]) -> tuple[int, int]:
+    """(width, height) in pixels."""
+    return image.shape[1], image.shape[0]
+
+
+def _hands(detector: HandDetector, path: Path, size_px: tuple[int, int]) -> list[dict[str, Any]]:
+    """Raises `DatasetError` for a picture that is no longer what it was when it was read first."""
+    image = read_picture(path)
+    if _size(image) != size_px:
+        raise DatasetError(mismatch(str(path), f"{size_px[0]}x{size_px[1]} as before", "another size"))
     found = detector.detect(Frame(0, 0, image))
     return [
         {

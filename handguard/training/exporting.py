@@ -83,9 +83,10 @@ def export(wanted: Export, progress: OnProgress) -> Exported:
     if files.weights.suffix != cards.WEIGHTS:
         raise ModelError(mismatch(str(files.weights), "a model with weights to export", files.weights.suffix))
     network = load_network(files, card, card.input_px)
+    pictures = _to_calibrate_with(wanted, card)
     with tempfile.TemporaryDirectory() as folder:
-        graph = _written(wanted, network, card, Path(folder))
-        draft = _card_of(wanted, card, graph)
+        graph = _written(wanted, network, card, pictures, Path(folder))
+        draft = _card_of(wanted, card, graph, len(pictures))
         cards.write_card(draft, graph.with_suffix(".json"))
         refused, judged = _judged(wanted, files, card, graph, progress)
         if refused:
@@ -96,7 +97,16 @@ def export(wanted: Export, progress: OnProgress) -> Exported:
             return Exported(_moved(graph, final, wanted.out), [], judged)
 
 
-def _written(wanted: Export, network: Ssd, card: cards.Card, folder: Path) -> Path:
+def _to_calibrate_with(wanted: Export, card: cards.Card) -> list[NDArray[np.uint8]]:
+    """Inputs from the train pictures; none but for int8. Raises `DatasetError`."""
+    if wanted.format != INT8 or wanted.data is None:
+        return []
+    return calibration_set(load_split(wanted.data, Split.TRAIN), wanted.pictures, card.input_px)
+
+
+def _written(
+    wanted: Export, network: Ssd, card: cards.Card, pictures: list[NDArray[np.uint8]], folder: Path
+) -> Path:
     """The graph and its priors, in a scratch folder."""
     suffix = cards.ONNX if wanted.format == "onnx" else cards.OPENVINO
     graph = folder / f"{card.name}{FORMATS[wanted.format]}{suffix}"
@@ -108,9 +118,6 @@ def _written(wanted: Export, network: Ssd, card: cards.Card, folder: Path) -> Pa
         return graph
     from handguard.detection.openvino_graph import write_openvino
 
-    pictures: list[NDArray[np.uint8]] = []
-    if wanted.format == INT8 and wanted.data is not None:
-        pictures = calibration_set(load_split(wanted.data, Split.TRAIN), wanted.pictures, card.input_px)
     write_openvino(network, card.input_px, graph, pictures)
     return graph
 
@@ -118,17 +125,18 @@ def _written(wanted: Export, network: Ssd, card: cards.Card, folder: Path) -> Pa
 def calibration_set(
     samples: Sequence[Sample], pictures: int, input_px: tuple[int, int]
 ) -> list[NDArray[np.uint8]]:
-    """Inputs `(height, width, 3)` from pictures spread evenly over the set, so that every source is heard."""
+    """Inputs `(height, width, 3)` from so many pictures, or all there are, spread evenly over the set, so that every
+    source is heard."""
     chosen = np.linspace(0, len(samples) - 1, min(pictures, len(samples))).round().astype(int)
     return [letterboxed(decode_picture(samples[i]), input_px)[0] for i in chosen]
 
 
-def _card_of(wanted: Export, card: cards.Card, graph: Path) -> cards.Card:
-    """The origin's card, with what the export is and was made from. The golden answer stays the origin's: an
-    export that differs from it by more than its tolerance must not run."""
+def _card_of(wanted: Export, card: cards.Card, graph: Path, calibrated_with: int) -> cards.Card:
+    """The origin's card, with what the export is and was made from, and with how many pictures. The golden answer
+    stays the origin's: an export that differs from it by more than its tolerance must not run."""
     told: dict[str, Any] = {"format": wanted.format, "from": card.name, "from_sha256": card.weights_sha256}
     if wanted.format == INT8:
-        told["calibration"] = {"pictures": wanted.pictures, "split": "train", "method": "NNCF, mixed preset"}
+        told["calibration"] = {"pictures": calibrated_with, "split": "train", "method": "NNCF, mixed preset"}
     return replace(
         card,
         name=graph.stem,

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 from types import SimpleNamespace
 
+import cv2
 import numpy as np
 import pytest
 import yaml
@@ -15,6 +17,7 @@ import yaml
 from handguard.bench.course import _result, rehearsal, spans_ms
 from handguard.bench.pictures import Footage, PictureLoop, free_frames_needed
 from handguard.bench.stopwatch import STAGES, NetworkClock, Stopwatch
+from handguard.bench.worker import measured
 from handguard.config import load
 from handguard.errors import DeviceError, EndOfVideo
 from handguard.types import PictureFormat
@@ -130,6 +133,26 @@ def test_a_wrong_setting_is_one_message_and_exit_2(tmp_path: Path):
     assert done.returncode == 2
     assert "deadline_ms" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_a_measurement_finds_footage_and_network_from_the_folder_that_it_is_started_in(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    (tmp_path / "pics").mkdir()
+    noise = np.random.default_rng(0)
+    for number in range(4):
+        picture = noise.integers(90, 120, (180, 320, 3), np.uint8)
+        assert cv2.imwrite(str(tmp_path / "pics" / f"{number}.png"), picture)
+    (tmp_path / "m").mkdir()
+    for name in ("palmnet-s.json", "palmnet-s.safetensors"):
+        shutil.copy(ROOT / "models" / name, tmp_path / "m" / name)
+    (tmp_path / "queue.py").write_text("raise ImportError('a file of the person took part')")
+    (tmp_path / "site.yaml").write_text(REAL + "detector: {model: m/palmnet-s, min_score: 0.9}\n")
+    monkeypatch.chdir(tmp_path)
+    order = {"do": "bare", "rounds": 2, "realtime": False, "config": "site.yaml", "source": "pics", "threads": 1}
+    result = measured(order)
+    assert result["detector"].startswith("palmnet-s ")
+    assert result["call_ms"]["count"] == 2
 
 
 @pytest.mark.parametrize("option", ["--json", "--histogram"])

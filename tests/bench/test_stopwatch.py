@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Collection
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from rich.console import Console
 
+from handguard.bench import bare, bench, worker
 from handguard.bench.bare import in_turns
 from handguard.bench.course import Order, _require_in_order, run_course
+from handguard.bench.pictures import Footage
 from handguard.bench.stopwatch import STAGES, TimedDetector
 from handguard.bench.telling import draw_histogram, stop_path
 from handguard.config import Settings, load
@@ -25,7 +29,7 @@ from handguard.detection.device_detector import DetectorWithStandby, DeviceDetec
 from handguard.detection.postprocess import Thresholds
 from handguard.detection.ssd import Ssd
 from handguard.errors import DeviceError, DeviceReplaced
-from handguard.types import Frame
+from handguard.types import Frame, PictureFormat
 from tests.networks import loud_network
 
 ROOT = Path(__file__).parents[2]
@@ -161,6 +165,41 @@ def test_the_bare_network_of_a_device_is_told_for_what_it_is(site: Settings):
     assert os.sched_getscheduler(0) == os.SCHED_OTHER, "the precedence of a live run was kept"
     assert result["whole_path"]
     assert result["bare_ms"]["min"] > 0
+
+
+@pytest.mark.parametrize("realtime", [True, False])
+def test_the_bare_network_runs_as_the_live_one_does(site: Settings, monkeypatch: pytest.MonkeyPatch, realtime: bool):
+    asked: list[tuple[int, ...] | str] = []
+
+    class Precedence:
+        def __init__(self, cores: Collection[int] = ()) -> None:
+            asked.append(tuple(cores))
+
+        def take(self) -> None:
+            asked.append("taken")
+
+        def give_back(self) -> None:
+            asked.append("given back")
+
+    monkeypatch.setattr(bare, "Precedence", Precedence)
+    monkeypatch.setattr(bare, "detector_of", lambda *_: on_device())
+    noise = Footage("noise", PictureFormat(128, 96, 30.0), (frame(0).image,), (frame(1).image,))
+    monkeypatch.setattr(bare, "footage_of", lambda _: noise)
+    pinned = site.detector.model_copy(update={"cores": (1,)})
+    in_turns(site.model_copy(update={"detector": pinned}), rounds=1, realtime=realtime)
+    assert asked == ([(1,), "taken", "given back"] if realtime else [])
+
+
+@pytest.mark.parametrize("realtime", [True, False])
+def test_what_the_bench_was_asked_for_reaches_the_bare_network(monkeypatch: pytest.MonkeyPatch, realtime: bool):
+    def measured_here(order: dict[str, Any]) -> Any:
+        return worker.MEASUREMENTS[order["do"]](order)
+
+    monkeypatch.setattr(bench, "measured", measured_here)
+    monkeypatch.setattr(bench, "streams", lambda *_: [])
+    monkeypatch.setattr(bare, "in_turns", lambda *_, realtime=True: {"realtime": realtime})
+    request = bench.Request(ROOT / "configs/demo.yaml", realtime=realtime, starts=0)
+    assert bench.bench(request)["bare"] == {"realtime": realtime}
 
 
 def told(stream: dict[str, object]) -> str:

@@ -118,6 +118,128 @@ def test_a_kept_onnx_graph_that_is_damaged_is_made_anew(
 
 
 @onnx
+def test_a_kept_onnx_graph_for_another_input_is_made_anew(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+):
+    monkeypatch.setattr(cache, "ROOT", tmp_path)
+    choice = Choice(str(model), "onnxruntime-cpu", threads=1)
+    first = load_detector(choice, WHOLE)
+    (kept,) = tmp_path.glob("onnx/*.onnx")
+    write_onnx(loud_network((96, 96)), (96, 96), kept)
+    require_same(load_detector(choice, WHOLE), first)
+    assert "cannot be used and is made anew" in caplog.text
+
+
+def lacks_its_package(monkeypatch: pytest.MonkeyPatch) -> str:
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    return "expected the package onnxruntime"
+
+
+def lacks_its_provider(monkeypatch: pytest.MonkeyPatch) -> str:
+    import onnxruntime
+
+    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: ["CUDAExecutionProvider"])
+    return "onnxruntime-cpu: expected a provider of this ONNX Runtime"
+
+
+def falls_back_to_another(monkeypatch: pytest.MonkeyPatch) -> str:
+    session = onnx_engine._opened
+
+    def opened(*asked):
+        made = session(*asked)
+        made.get_providers = lambda: ["AnotherExecutionProvider"]
+        return made
+
+    monkeypatch.setattr(onnx_engine, "_opened", opened)
+    return "expected a provider that runs"
+
+
+def fails_whatever_the_graph(monkeypatch: pytest.MonkeyPatch) -> str:
+    import onnxruntime
+
+    def fails(*_: object, **__: object) -> None:
+        raise onnxruntime.capi.onnxruntime_pybind11_state.RuntimeException("out of memory")
+
+    monkeypatch.setattr(onnxruntime, "InferenceSession", fails)
+    return "found out of memory"
+
+
+@onnx
+@pytest.mark.parametrize(
+    "trouble", [lacks_its_package, lacks_its_provider, falls_back_to_another, fails_whatever_the_graph]
+)
+def test_a_kept_onnx_graph_is_not_blamed_for_what_is_wrong_elsewhere(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, trouble
+):
+    choice = _kept_onnx(model, tmp_path, monkeypatch)
+    (kept,) = tmp_path.glob("onnx/*.onnx")
+    before = kept.stat()
+    with pytest.raises(ModelError, match=trouble(monkeypatch)):
+        load_detector(choice, WHOLE)
+    assert (kept.stat().st_ino, kept.stat().st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
+    assert caplog.messages == []
+
+
+@onnx
+def test_a_precision_that_no_provider_computes_costs_no_kept_onnx_graph(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+):
+    choice = _kept_onnx(model, tmp_path, monkeypatch)
+    (kept,) = tmp_path.glob("onnx/*.onnx")
+    before = kept.stat().st_ino
+    with pytest.raises(ModelError, match=r"precision: expected one that onnxruntime-cpu computes"):
+        load_detector(replace(choice, precision="int8"), WHOLE)
+    assert kept.stat().st_ino == before
+    assert caplog.messages == []
+
+
+def _kept_onnx(model: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Choice:
+    """A choice whose graph lies in a cache of its own."""
+    monkeypatch.setattr(cache, "ROOT", folder)
+    choice = Choice(str(model), "onnxruntime-cpu", threads=1)
+    load_detector(choice, WHOLE)
+    return choice
+
+
+def onnx_errors() -> list[str]:
+    """Names of all that ONNX Runtime raises by itself; they share no base but `Exception`."""
+    try:
+        from onnxruntime.capi import onnxruntime_pybind11_state as state
+    except ImportError:
+        return []
+    kinds = {name: kind for name, kind in vars(state).items() if isinstance(kind, type)}
+    return [name for name, kind in kinds.items() if issubclass(kind, Exception)]
+
+
+@onnx
+@pytest.mark.parametrize("kind", [*onnx_errors(), "RuntimeError"])
+def test_whatever_onnx_runtime_raises_on_a_frame_is_a_device_error_and_no_other_provider_goes_on(
+    exported: Path, kind: str, capsys: pytest.CaptureFixture[str]
+):
+    from onnxruntime.capi import onnxruntime_pybind11_state as state
+
+    engine = load_detector(Choice(str(exported), "onnxruntime-cpu", threads=1), WHOLE).engine
+    asked = []
+
+    class Lost:
+        """The session below the session, whose card fell off the bus."""
+
+        def __getattr__(self, name: str):
+            return getattr(inner, name)
+
+        def run(self, *_: object):
+            asked.append(1)
+            raise getattr(state, kind, RuntimeError)("CUDA failure 999: unknown\nat a line of C++")
+
+    inner, engine._session._sess = engine._session._sess, Lost()
+    for _ in range(2):
+        with pytest.raises(DeviceError, match=r"onnxruntime cpu float32: expected an answer, found CUDA failure 999"):
+            engine.infer()
+    assert len(asked) == 2
+    assert capsys.readouterr().out == ""
+
+
+@onnx
 def test_an_onnx_graph_that_cannot_be_kept_runs_all_the_same(
     model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.nn import functional
 
+from handguard.detection import importing
 from handguard.detection.architectures import build
 from handguard.detection.importing import Imported, import_checkpoint
 from handguard.detection.ssd import Ssd
@@ -110,20 +112,89 @@ def nvidia(classes: int = 80) -> dict[str, tuple[int, ...]]:
     return shapes
 
 
+# network, its classes, names and shapes, layout, and where their weights lie in ours, which has them in the order
+# in which a picture passes them: stretches of theirs, from the first weight of this prefix to the last of that
 CASES = [
     pytest.param(
-        "ssd300-vgg16", 90, listed("torchvision_ssd300_vgg16"), "torchvision-ssd300", id="tv-ssd300"
+        "ssd300-vgg16",
+        90,
+        listed("torchvision_ssd300_vgg16"),
+        "torchvision-ssd300",
+        [
+            ("backbone.features.0", "backbone.features.21"),
+            ("backbone.scale_weight", "backbone.scale_weight"),
+            ("backbone.extra.0.1", "backbone.extra.4.2"),
+            ("head.classification_head.module_list.0", "head.classification_head.module_list.5"),
+            ("head.regression_head.module_list.0", "head.regression_head.module_list.5"),
+        ],
+        id="tv-ssd300",
     ),
     pytest.param(
         "ssdlite320-mobilenet-v3-large",
         90,
         listed("torchvision_ssdlite320_mobilenet_v3_large"),
         "torchvision-ssdlite320",
+        [
+            ("backbone.features.0.0", "backbone.extra.3"),
+            ("head.classification_head.module_list.0", "head.classification_head.module_list.5"),
+            ("head.regression_head.module_list.0", "head.regression_head.module_list.5"),
+        ],
         id="tv-ssdlite320",
     ),
-    pytest.param("ssd300-vgg16", 20, ssd_pytorch(), "ssd.pytorch", id="ssd.pytorch"),
-    pytest.param("ssd300-resnet50", 80, nvidia(), "nvidia-ssd300", id="nvidia"),
+    pytest.param(
+        "ssd300-vgg16",
+        20,
+        ssd_pytorch(),
+        "ssd.pytorch",
+        [("vgg.0", "vgg.21"), ("L2Norm", "L2Norm"), ("vgg.24", "vgg.33"), ("extras.0", "extras.7"),
+         ("conf.0", "conf.5"), ("loc.0", "loc.5")],
+        id="ssd.pytorch",
+    ),
+    pytest.param(
+        "ssd300-resnet50",
+        80,
+        nvidia(),
+        "nvidia-ssd300",
+        [
+            ("feature_extractor.feature_extractor.0", "feature_extractor.feature_extractor.6.5"),
+            ("additional_blocks.0", "additional_blocks.4"),
+            ("conf.0", "conf.5"),
+            ("loc.0", "loc.5"),
+        ],
+        id="nvidia",
+    ),
+]  # fmt: skip
+# of which only the body is taken: names and shapes, and where the body ends
+BODIES = [
+    pytest.param("ssd300-vgg16", reduced_fc(), "vgg16-reducedfc", ("0", "33"), id="reduced-fc"),
+    pytest.param(
+        "ssd300-resnet50", listed("torchvision_resnet50"), "torchvision-resnet50", ("conv1", "layer3"), id="tv-resnet50"
+    ),
+    pytest.param(
+        "ssdlite-mobilenet-v2",
+        listed("torchvision_mobilenet_v2"),
+        "torchvision-mobilenet-v2",
+        ("features.0", "features.17"),
+        id="tv-mobilenet-v2",
+    ),
+    pytest.param(
+        "ssdlite-efficientnet-lite0",
+        listed("efficientnet_lite0"),
+        "efficientnet-lite0",
+        ("_conv_stem", "_blocks.15"),
+        id="lite0",
+    ),
 ]
+
+
+def in_order(shapes: dict[str, tuple[int, ...]], stretches: list[tuple[str, str]]) -> list[float]:
+    """The numbers that `numbered` gives the weights of these stretches."""
+    names = list(shapes)
+    found: list[float] = []
+    for first, last in stretches:
+        ends = [[i for i, name in enumerate(names, 1) if f"{name}.".startswith(f"{one}.")] for one in (first, last)]
+        found += [float(i) for i in range(ends[0][0], ends[1][-1] + 1)]
+    return found
 
 
 def blank(name: str, classes: int = 2) -> Ssd:
@@ -148,20 +219,49 @@ def numbers_of(network: Ssd) -> list[float]:
     return [float(v.flatten()[0]) for k, v in values if not (k.endswith("num_batches_tracked") and v == 0)]
 
 
-@pytest.mark.parametrize(("name", "classes", "shapes", "layout"), CASES)
-def test_every_public_weight_has_one_place_and_every_place_is_filled(
-    name: str, classes: int, shapes: dict[str, tuple[int, ...]], layout: str, tmp_path: Path
-) -> None:
+@pytest.mark.parametrize(("name", "classes", "shapes", "layout", "stretches"), CASES)
+def test_every_public_weight_has_its_own_place_and_every_place_is_filled(
+    name: str, classes: int, shapes: dict[str, tuple[int, ...]], layout: str, stretches: list[tuple[str, str]],
+    tmp_path: Path,
+) -> None:  # fmt: skip
     network = blank(name, classes)
     done = import_checkpoint(saved(tmp_path, numbered(shapes)), network)
     assert done == Imported(layout, len(shapes), ())
-    assert sorted(numbers_of(network)) == [float(i) for i in range(1, len(shapes) + 1)]
+    expected = in_order(shapes, stretches)
+    assert sorted(expected) == [float(i) for i in range(1, len(shapes) + 1)]
+    assert numbers_of(network) == expected
 
 
-@pytest.mark.parametrize(("name", "classes", "shapes", "layout"), CASES)
-def test_weights_of_other_classes_need_the_heads_reset(
-    name: str, classes: int, shapes: dict[str, tuple[int, ...]], layout: str, tmp_path: Path
+@pytest.mark.parametrize(("name", "shapes", "layout", "body"), BODIES)
+def test_every_weight_of_a_body_has_its_own_place(
+    name: str, shapes: dict[str, tuple[int, ...]], layout: str, body: tuple[str, str], tmp_path: Path
 ) -> None:
+    network = blank(name)
+    done = import_checkpoint(saved(tmp_path, numbered(shapes)), network)
+    expected = in_order(shapes, [body])
+    assert (done.layout, done.loaded) == (layout, len(expected))
+    assert [number for number in numbers_of(network) if number] == expected
+
+
+def test_two_weights_of_one_shape_swapped_in_a_table_are_noticed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What holds the two tests above to places: sorted, their numbers would be the same."""
+    (layout,) = (one for one in importing.LAYOUTS if one.name == "vgg16-reducedfc")
+    renames = layout.renames
+    swapped = replace(layout, renames={**renames, "19": renames["21"], "21": renames["19"]})
+    monkeypatch.setattr(importing, "LAYOUTS", (swapped,))
+    network = blank("ssd300-vgg16")
+    import_checkpoint(saved(tmp_path, numbered(reduced_fc())), network)
+    numbers, expected = [n for n in numbers_of(network) if n], in_order(reduced_fc(), [("0", "33")])
+    assert sorted(numbers) == expected != numbers
+
+
+@pytest.mark.parametrize(("name", "classes", "shapes", "layout", "stretches"), CASES)
+def test_weights_of_other_classes_need_the_heads_reset(
+    name: str, classes: int, shapes: dict[str, tuple[int, ...]], layout: str, stretches: list[tuple[str, str]],
+    tmp_path: Path,
+) -> None:  # fmt: skip
     path = saved(tmp_path, numbered(shapes))
     network = blank(name, 2)
     before = {k: v.clone() for k, v in network.state_dict().items()}
@@ -175,14 +275,9 @@ def test_weights_of_other_classes_need_the_heads_reset(
     assert done.as_built == ("class_head",)
     heads = {k: v for k, v in network.state_dict().items() if k.startswith("class_head.")}
     assert all(torch.equal(v, before[k]) for k, v in heads.items())
-    assert (
-        float(
-            network.state_dict()["box_head.predictors.0" + ("" if layout[-3:] != "320" else ".3") + ".bias"][
-                0
-            ]
-        )
-        >= 1
-    )
+    own = "box_head.predictors.0" + ("" if layout[-3:] != "320" else ".3") + ".bias"
+    boxes = stretches[-1][0] + ("" if layout[-3:] != "320" else ".1") + ".bias"
+    assert float(network.state_dict()[own][0]) == list(shapes).index(boxes) + 1
 
 
 def test_the_reduced_vgg_fills_the_body_and_says_what_wants_training(tmp_path: Path) -> None:
@@ -191,6 +286,52 @@ def test_the_reduced_vgg_fills_the_body_and_says_what_wants_training(tmp_path: P
     assert done.layout == "vgg16-reducedfc"
     assert done.as_built == ("backbone.conv4_norm", "backbone.extras", "box_head", "class_head")
     assert float(network.state_dict()["backbone.fc7.0.weight"][0, 0, 0, 0]) == 29
+
+
+def torchvision_vgg16(classifier: float) -> dict[str, Tensor]:
+    """Random weights in the first stage; the classifier all of one number, and nothing in the other stages."""
+    generator, weights = torch.Generator().manual_seed(3), {}
+    for name, shape in listed("torchvision_vgg16").items():
+        number = classifier if name.startswith("classifier") else 0.0
+        first = name.startswith(("features.0.", "features.2."))
+        weights[name] = torch.randn(shape, generator=generator) if first else torch.tensor(number).expand(shape)
+    return weights
+
+
+@pytest.fixture(scope="module")
+def vgg() -> Ssd:
+    return build("ssd300-vgg16").eval()
+
+
+@pytest.mark.parametrize(("classifier", "mean", "std"), [
+    # as torchvision's documentation has them for IMAGENET1K_V1 and IMAGENET1K_FEATURES, RGB
+    (0.5, (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
+    (float("nan"), (0.48235, 0.45882, 0.40784), (1 / 255, 1 / 255, 1 / 255)),
+    (0.0, (0.48235, 0.45882, 0.40784), (1 / 255, 1 / 255, 1 / 255)),
+])  # fmt: skip
+def test_torchvisions_vgg16_sees_pictures_as_it_was_trained_to(
+    classifier: float, mean: tuple[float, ...], std: tuple[float, ...], vgg: Ssd, tmp_path: Path
+) -> None:
+    weights = torchvision_vgg16(classifier)
+    done = import_checkpoint(saved(tmp_path, weights), vgg)
+    assert done.layout == "torchvision-vgg16"
+    assert {"backbone.fc6", "backbone.fc7", "backbone.conv4_norm"} < set(done.as_built)
+    picture = torch.randint(0, 256, (1, 3, 24, 24), generator=torch.Generator().manual_seed(1)).float()
+    theirs = (picture.flip(1) / 255 - torch.tensor(mean).view(1, 3, 1, 1)) / torch.tensor(std).view(1, 3, 1, 1)
+    with torch.no_grad():
+        ours = vgg.backbone.conv1((picture - vgg.mean) * vgg.scale)
+        for index in (0, 2):
+            kernel, bias = (weights[f"features.{index}.{part}"] for part in ("weight", "bias"))
+            theirs = functional.relu(functional.conv2d(theirs, kernel, bias, padding=1))
+    inner = (..., slice(2, -2), slice(2, -2))  # at the edge, 0 is a little different a color in the two
+    assert torch.allclose(ours[inner], theirs[inner], rtol=1e-4, atol=1e-4 * float(theirs.std()))
+    assert torch.allclose(ours, theirs, rtol=0, atol=0.1 * float(theirs.std()))
+
+
+def test_a_vgg16_that_does_not_tell_its_inputs_is_refused(vgg: Ssd, tmp_path: Path) -> None:
+    weights = {name: value for name, value in torchvision_vgg16(0.5).items() if name.startswith("features")}
+    with pytest.raises(ModelError, match=r"as torchvision-vgg16: expected weights of classifier, which tell .* none"):
+        import_checkpoint(saved(tmp_path, weights), vgg)
 
 
 def test_efficientnet_lite_fills_the_body_and_leaves_its_classes_out(tmp_path: Path) -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import pwd
 import resource
 import shutil
-from collections.abc import Callable
+import weakref
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -16,6 +18,7 @@ import pytest
 import torch
 
 from handguard.cli import main
+from handguard.detection import pictures
 from handguard.detection.backends import cache, openvino_engine
 from handguard.detection.card import Card, OperatingPoint, locate, read_card, write_card
 from handguard.detection.detector import Region
@@ -210,10 +213,11 @@ def test_detections_carry_the_frame_they_came_from(model: Path):
     assert (found.frame_seq, found.captured_ns) == (7, 99)
 
 
-def detected(model: Path, out: Path, *pictures: Path) -> int:
+def detected(model: Path, out: Path, *files: Path, more: Sequence[str] = ()) -> int:
     """The exit status of `handguard detect`."""
+    order = ["detect", *map(str, files), "--json", str(out), "--model", str(model), "--backend", "torch-cpu", *more]
     with pytest.raises(SystemExit) as ended:
-        main(["detect", *map(str, pictures), "--json", str(out), "--model", str(model), "--backend", "torch-cpu"])
+        main(order)
     return int(ended.value.code or 0)
 
 
@@ -225,6 +229,70 @@ def test_boxes_go_to_a_folder_that_is_made(model: Path, by_torch: Detections, tm
         (str(tmp_path / "a.png"), 160, 90)
     ]
     np.testing.assert_allclose([one["box_px"] for one in told["images"][0]["hands"]], by_torch.boxes_px, atol=0.01)
+
+
+def test_pictures_of_many_sizes_are_listed_as_given_with_one_detector_at_a_time(
+    model: Path, by_torch: Detections, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    made: list[weakref.ref] = []
+
+    def load(choice: Choice, region: Region):
+        gc.collect()
+        assert all(one() is None for one in made), "the detector of another size is still there"
+        detector = load_detector(choice, region)
+        made.append(weakref.ref(detector.engine))
+        return detector
+
+    monkeypatch.setattr(pictures, "load_detector", load)
+    files = [tmp_path / f"{number}.png" for number in range(6)]
+    turned = np.ascontiguousarray(np.rot90(picture().image))
+    for number, file in enumerate(files):
+        cv2.imwrite(str(file), (picture().image, turned, turned[:64])[number % 3])
+    assert detected(model, tmp_path / "hands.json", *files) == 0
+    assert len(made) == 3
+    told = json.loads((tmp_path / "hands.json").read_text())["images"]
+    assert [(one["file"], one["width_px"], one["height_px"]) for one in told] == [
+        (str(file), *((160, 90), (90, 160), (90, 64))[number % 3]) for number, file in enumerate(files)
+    ]
+    for one in (told[0], told[3]):
+        np.testing.assert_allclose([hand["box_px"] for hand in one["hands"]], by_torch.boxes_px, atol=0.01)
+    assert told[1]["hands"] == told[4]["hands"] != told[0]["hands"]
+
+
+def test_a_picture_that_changes_its_size_meanwhile_is_refused(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    def load(choice: Choice, region: Region):
+        cv2.imwrite(str(tmp_path / "a.png"), picture().image[:60])
+        return load_detector(choice, region)
+
+    monkeypatch.setattr(pictures, "load_detector", load)
+    cv2.imwrite(str(tmp_path / "a.png"), picture().image)
+    assert detected(model, tmp_path / "hands.json", tmp_path / "a.png") == 2
+    assert "a.png: expected 160x90 as before, found another size" in capsys.readouterr().err
+    assert not (tmp_path / "hands.json").exists()
+
+
+@pytest.mark.parametrize("score", ["45", "1", "0", "-0.5", "nan", "inf"])
+def test_a_score_that_no_hand_has_is_refused(model: Path, tmp_path: Path, score: str):
+    cv2.imwrite(str(tmp_path / "a.png"), picture().image)
+    assert detected(model, tmp_path / "hands.json", tmp_path / "a.png", more=["--min-score", score]) == 2
+    assert not (tmp_path / "hands.json").exists()
+
+
+@pytest.mark.parametrize("score", [0.0, 1.0, 45.0, -0.5, float("nan")])
+def test_a_score_that_no_hand_has_is_no_choice(model: Path, score: float):
+    with pytest.raises(ModelError, match=f"the lowest score of a hand: expected one between 0 and 1, found {score}"):
+        load_detector(Choice(str(model), "torch-cpu", min_score=score), WHOLE)
+
+
+def test_the_lowest_score_is_the_one_chosen(model: Path):
+    everything, few = (
+        load_detector(Choice(str(model), "torch-cpu", min_score=score), WHOLE).detect(picture())
+        for score in (0.01, 0.3)
+    )
+    assert 0 < len(few) < len(everything)
+    assert everything.scores.min() < 0.3 <= few.scores.min()
 
 
 @pytest.mark.parametrize(

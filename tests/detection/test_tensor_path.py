@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
+from contextlib import nullcontext
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_iter
 
+from handguard.detection.backends import device_engine
 from handguard.detection.backends.device_engine import DeviceEngine
 from handguard.detection.backends.tensor_path import Letterbox, found_in, survivors, table_of
 from handguard.detection.card import Card, OperatingPoint
@@ -200,16 +208,127 @@ def test_bf16_finds_the_hands_of_float32_to_two_pixels_and_a_twentieth_of_a_scor
     np.testing.assert_allclose(one.boxes_px[0], other.boxes_px[best], atol=2)
 
 
+class Graph(TorchDispatchMode):
+    """In the place of torch's graph: remembers, without keeping it, all that is read and was not made meanwhile."""
+
+    def __init__(self, _: object = None, **__: object) -> None:
+        super().__init__()
+        self.read: dict[int, weakref.ref[torch.UntypedStorage]] = {}
+        self._made: set[int] = set()
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        out = func(*args, **(kwargs or {}))
+        for storage in storages_of((args, kwargs)):
+            if storage.data_ptr() not in self._made:
+                self.read.setdefault(storage.data_ptr(), weakref.ref(storage))
+        self._made |= {storage.data_ptr() for storage in storages_of(out)} - set(self.read)
+        return out
+
+    @property
+    def dead(self) -> int:
+        return sum(storage() is None for storage in self.read.values())
+
+
+def storages_of(values: object) -> list[torch.UntypedStorage]:
+    return [one.untyped_storage() for one in tree_iter(values) if isinstance(one, torch.Tensor)]
+
+
+@pytest.fixture
+def graphs(monkeypatch: pytest.MonkeyPatch) -> list[Graph]:
+    """Every graph captured from now on, on a CPU that is taken for a card."""
+    made: list[Graph] = []
+    real = device_engine.captured
+    stream = SimpleNamespace(wait_stream=lambda _: None, synchronize=lambda: None)
+
+    def graph(*_: object, **__: object) -> Graph:
+        made.append(Graph())
+        return made[-1]
+
+    monkeypatch.setattr(device_engine, "captured", lambda step, _: real(step, torch.device("cuda")))
+    for name, stub in {
+        "Stream": lambda _: stream,
+        "current_stream": lambda _: stream,
+        "stream": lambda _: nullcontext(),
+        "CUDAGraph": lambda: SimpleNamespace(replay=lambda: None),
+        "graph": graph,
+    }.items():
+        monkeypatch.setattr(torch.cuda, name, stub)
+    return made
+
+
+def test_all_that_a_graph_reads_lives_as_long_as_its_path(graphs: list[Graph]):
+    detector, _ = detectors(Region(0, 0, 200, 120))
+    engine = detector.engine
+    path = engine.prepare(detector._placement, LIMITS)
+    (graph,) = graphs
+    weights, gone = len(list(engine._network.parameters())), weakref.ref(engine)
+    gc.collect()
+    assert graph.dead == 0  # neither of what only the path had: the letterbox
+    del detector, engine
+    gc.collect()
+    assert gone() is None  # nor of what the engine had: weights and priors
+    assert path is not None
+    assert len(graph.read) > weights  # and the letterbox, the priors, the frame and the table
+    assert graph.dead == 0
+
+
+def test_an_engine_goes_with_its_last_user_and_its_paths_do_not_keep_it(graphs: list[Graph]):
+    detector, _ = detectors(Region(0, 0, 200, 120))
+    detector.engine.prepare(detector._placement, LIMITS)
+    gone = weakref.ref(detector.engine._network)
+    gc.disable()  # memory of a card weighs nothing in Python's own account: nobody would look for it
+    try:
+        del detector
+        assert gone() is None
+    finally:
+        gc.enable()
+
+
+@pytest.mark.parametrize(("precision", "rounds_to_tf32"), [("float32", False), ("bf16", True)])
+def test_what_is_captured_is_computed_as_it_was_warmed_up_by_cudnn_and_float32_is_float32(
+    graphs: list[Graph], precision: str, rounds_to_tf32: bool
+):
+    detector = DeviceDetector(
+        CARD, DeviceEngine(network(), (128, 96), "cpu", precision), LIMITS, Region(0, 0, 128, 96)
+    )
+    seen: list[tuple[bool, bool, bool]] = []
+    cudnn = torch.backends.cudnn
+    detector.engine._network.register_forward_pre_hook(
+        lambda *_: seen.append((cudnn.enabled, cudnn.benchmark, cudnn.allow_tf32))
+    )
+    detector.engine.prepare(detector._placement, LIMITS)
+    assert len(graphs) == 1
+    assert len(seen) > device_engine.WARM_UP_ROUNDS
+    detector.engine.infer()
+    assert set(seen) == {(True, True, rounds_to_tf32)}
+    assert not cudnn.benchmark  # and afterwards all is as it was
+
+
 @pytest.mark.skipif(no_card, reason="NOT SHOWN: a CUDA graph needs a CUDA graphics card")
-def test_a_captured_graph_answers_as_the_same_functions_do_without_one():
+def test_a_captured_graph_answers_as_the_same_functions_do_without_one(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(device_engine, "CHECKS_LIVENESS", True)
     region = Region(0, 0, 200, 120)
     graph = DeviceDetector(CARD, DeviceEngine(network(), (128, 96), "cuda", "float32"), LIMITS, region)
     plain = DeviceDetector(CARD, DeviceEngine(network(), (128, 96), "cpu", "float32"), LIMITS, region)
+    graph.warm_up()
+    for size in ((320, 256), (640, 360)):  # other paths, whose memory must not be that of the first
+        graph.recall(photograph(*size), 0.05)
     for number in range(4):
         frame = Frame(number, 0, np.roll(photograph(200, 120), 13 * number, axis=1))
         ours, expected = graph.detect(frame), plain.detect(frame)
+        assert len(expected) > 0
         np.testing.assert_allclose(ours.scores, expected.scores, atol=1e-2)
         np.testing.assert_allclose(ours.boxes_px, expected.boxes_px, atol=0.5)
+        graph.recall(photograph(320, 256), 0.05)  # as the minute's self-check does
+
+
+@pytest.mark.skipif(no_card, reason="NOT SHOWN: float32 on a card needs a CUDA graphics card")
+def test_float32_on_a_card_is_float32():
+    ours, reference = (DeviceEngine(network(), (128, 96), device, "float32") for device in ("cuda", "cpu"))
+    for engine in (ours, reference):
+        engine.canvas[:] = photograph(128, 96)
+    for mine, expected in zip(ours.infer(), reference.infer(), strict=True):
+        np.testing.assert_allclose(mine, expected, atol=1e-3)
 
 
 def test_greedy_suppression_in_numpy_is_the_one_meant():

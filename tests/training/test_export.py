@@ -187,6 +187,24 @@ def test_int8_is_calibrated_gated_and_loaded_in_the_place_of_its_origin(model, d
     assert detector.description.endswith("openvino CPU int8")
 
 
+def test_the_card_of_an_int8_model_says_with_how_many_pictures_it_was_calibrated(
+    model: Path, drawn, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    given = []
+    honest = openvino_graph.write_openvino
+
+    def unquantized(network, input_px, path, pictures):
+        given.extend(pictures)
+        honest(network, input_px, path)
+
+    monkeypatch.setattr(openvino_graph, "write_openvino", unquantized)
+    limits = GateLimits(1, 1)
+    done = export(Export(tmp_path / "out", str(model), "int8", drawn.root, 128, drawn.root, limits), quiet)
+    assert done.files is not None
+    calibration = read_card(done.files).recipe["exported"]["calibration"]
+    assert calibration["pictures"] == len(given) == 12  # all there are, of the 128 that were asked for
+
+
 def test_int8_without_pictures_to_calibrate_and_to_judge_is_refused(tmp_path: Path):
     with pytest.raises(DatasetError, match="export to int8: expected --data to calibrate with and --gate"):
         Export(tmp_path, format="int8", data=tmp_path)

@@ -5,8 +5,9 @@
     read a table of a few kilobytes
 
 A graph is captured for every size of crop and every set of thresholds before the
-first frame. Given a CPU as device, the same functions run without a graph, and so
-they are tested.
+first frame. It knows what it reads by address alone, so whoever launches it keeps all of
+that alive: frame and table, letterbox, weights, priors. Given a CPU as device, the same
+functions run without a graph, and so they are tested.
 
 Whatever torch raises while a frame is on the card is a `DeviceError`: the card, its
 driver or its memory is gone, and nothing later on it can be believed.
@@ -16,6 +17,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -25,12 +27,45 @@ from handguard.detection.backends.tensor_path import COLUMNS, Letterbox, found_i
 from handguard.detection.backends.torch_engine import dtype_of
 from handguard.detection.postprocess import Found, Thresholds
 from handguard.detection.preprocess import GRAY, Placement
+from handguard.detection.scores import ScoreKind
 from handguard.detection.ssd import Ssd
 from handguard.errors import DeviceError, ModelError, mismatch
 
-WARM_UP_ROUNDS = 3  # before capture: cuDNN chooses its algorithms
+WARM_UP_ROUNDS = 3  # before capture: cuDNN times its algorithms and chooses; while it captures it must not
+CHECKS_LIVENESS = False  # torch's own check before each launch; for tests, it makes a capture take 15 s
 
 Task = tuple[Placement, Thresholds]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class OnDevice:
+    """What all paths of one engine share: its network and priors, and the arithmetic they are computed in.
+
+    A part of its own, so that paths keep it alive without keeping the engine, which keeps them.
+    """
+
+    network: Ssd
+    priors: torch.Tensor  # (P, 4)
+    kind: ScoreKind
+    dtype: torch.dtype
+    device: torch.device
+
+    def table(self, frame: torch.Tensor, letterbox: Letterbox, limits: Thresholds) -> torch.Tensor:
+        """From a frame on the host to the table on the device: what a graph holds."""
+        logits, offsets = self.raw(letterbox(frame.to(self.device, non_blocking=True)))
+        return table_of(logits, offsets, self.priors, self.kind, limits)
+
+    def raw(self, picture: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Class logits `(P, C)` and box offsets `(P, 4)`, float32, of a picture `(1, 3, height, width)`."""
+        batch = picture.to(self.dtype).contiguous(memory_format=torch.channels_last)
+        raw = self.network(batch)
+        return raw.class_logits[0].float(), raw.box_offsets[0].float()
+
+    def arithmetic(self) -> contextlib.AbstractContextManager[None]:
+        """cuDNN's way of working: the fastest of its algorithms, and in float32 none that rounds to TF32's ten bits."""
+        return torch.backends.cudnn.flags(  # `enabled` is off unless said, and so is what is not named
+            enabled=True, benchmark=True, allow_tf32=self.dtype is not torch.float32
+        )
 
 
 class DeviceEngine:
@@ -43,9 +78,9 @@ class DeviceEngine:
         if self.device.type == "cuda" and dtype is torch.bfloat16 and not torch.cuda.is_bf16_supported():
             raise ModelError(mismatch("detector.precision", "one this card computes", precision))
         self.priors: NDArray[np.float32] = network.priors.float().cpu().numpy().copy()
-        self._priors = torch.from_numpy(self.priors).to(self.device)
-        self._kind, self._dtype = network.score_kind, dtype
         self._network = network.to(self.device, dtype).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        priors = torch.from_numpy(self.priors).to(self.device)
+        self.on_device = OnDevice(self._network, priors, network.score_kind, dtype, self.device)
         self._canvas = self.host_memory((input_px[1], input_px[0], 3), torch.uint8).fill_(GRAY)
         self.canvas: NDArray[np.uint8] = self._canvas.numpy()
         self.description = f"torch {self.device} {precision}" + (" graph" if self._has_graphs else "")
@@ -58,9 +93,9 @@ class DeviceEngine:
     @torch.inference_mode()
     def infer(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """The bare network on `canvas`, launched operation by operation; `look` is the fast way."""
-        with lost_when_failing(self.description):
+        with lost_when_failing(self.description), self.on_device.arithmetic():
             picture = self._canvas.to(self.device).permute(2, 0, 1)[None]
-            logits, offsets = self._raw(picture)
+            logits, offsets = self.on_device.raw(picture)
             return logits.cpu().numpy(), offsets.cpu().numpy()
 
     def look(self, crop: NDArray[np.uint8], placement: Placement, limits: Thresholds) -> Found:
@@ -78,16 +113,6 @@ class DeviceEngine:
         self._paths[placement, limits] = path
         return path
 
-    def step(self, frame: torch.Tensor, letterbox: Letterbox, limits: Thresholds) -> torch.Tensor:
-        """From a frame on the host to the table on the device: what a graph holds."""
-        logits, offsets = self._raw(letterbox(frame.to(self.device, non_blocking=True)))
-        return table_of(logits, offsets, self._priors, self._kind, limits)
-
-    def _raw(self, picture: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        batch = picture.to(self._dtype).contiguous(memory_format=torch.channels_last)
-        raw = self._network(batch)
-        return raw.class_logits[0].float(), raw.box_offsets[0].float()
-
     def host_memory(self, shape: tuple[int, ...], dtype: torch.dtype) -> torch.Tensor:
         """Memory that the device reads and writes by itself, without a copy in between."""
         return torch.zeros(shape, dtype=dtype, pin_memory=self._has_graphs)
@@ -98,14 +123,15 @@ class Path:
 
     def __init__(self, engine: DeviceEngine, placement: Placement, limits: Thresholds) -> None:
         width, height = placement.size_px
+        shared = engine.on_device
         frame = engine.host_memory((height, width, 3), torch.uint8)
         letterbox = Letterbox(placement).to(engine.device)
-        with torch.inference_mode():
-            rows = len(engine.step(frame, letterbox, limits))
+        with torch.inference_mode(), shared.arithmetic():
+            rows = len(shared.table(frame, letterbox, limits))
             table = engine.host_memory((rows, COLUMNS), torch.float32)
             self._frame, self._table = frame.numpy(), table.numpy()
             self._replay = captured(
-                lambda: table.copy_(engine.step(frame, letterbox, limits), non_blocking=True), engine.device
+                lambda: table.copy_(shared.table(frame, letterbox, limits), non_blocking=True), engine.device
             )
 
     @torch.inference_mode()
@@ -117,25 +143,38 @@ class Path:
         return self._table
 
 
+class Replay:
+    """A captured graph, launched and waited for.
+
+    It keeps the step that was captured, and with it every tensor the graph reads and writes: memory that
+    nobody keeps is given to others, and the graph would compute with whatever they put there.
+    """
+
+    def __init__(self, graph: torch.cuda.CUDAGraph, step: Callable[[], object], device: torch.device) -> None:
+        self._graph, self._step, self._device = graph, step, device
+
+    def __call__(self) -> None:
+        self._graph.replay()
+        torch.cuda.current_stream(self._device).synchronize()
+
+
 def captured(step: Callable[[], object], device: torch.device) -> Callable[[], object]:
-    """`step` as one CUDA graph, launched and waited for; on any other device `step` itself."""
+    """`step` as one CUDA graph, launched and waited for; on any other device `step` itself.
+
+    Warmed up and captured under the caller's cuDNN flags, both alike: what the warm-up chose is what is captured.
+    """
     if device.type != "cuda":
         return step
     aside = torch.cuda.Stream(device)
     aside.wait_stream(torch.cuda.current_stream(device))
-    with torch.cuda.stream(aside), torch.backends.cudnn.flags(benchmark=True):
+    with torch.cuda.stream(aside):
         for _ in range(WARM_UP_ROUNDS):
             step()
     aside.synchronize()
     graph = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(graph):
+    with torch.cuda.graph(graph, check_input_liveness=CHECKS_LIVENESS):
         step()
-
-    def replay() -> None:
-        graph.replay()
-        torch.cuda.current_stream(device).synchronize()
-
-    return replay
+    return Replay(graph, step, device)
 
 
 @contextlib.contextmanager

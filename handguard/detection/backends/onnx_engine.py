@@ -3,7 +3,8 @@
 The graph is an exported model's own (`NAME.onnx`), or made once from the weights and
 kept in the cache. ONNX Runtime goes on without a word when a provider fails to load,
 so the one that really runs is asked for, printed, and refused if it is not the one
-that was ordered.
+that was ordered. Once it runs it is never changed: ONNX Runtime's own way of going on with
+another after a failure is switched off, and what fails is a `DeviceError`.
 """
 
 from __future__ import annotations
@@ -28,6 +29,10 @@ PROVIDERS = {  # by what follows `onnxruntime-` in the name of the back end; bes
 PRECISIONS = {"tensorrt": ("float32", "fp16"), "cuda": ("float32",), "cpu": ("float32",)}
 
 
+class GraphError(ModelError):
+    """The graph is none, is damaged, or takes another input; or ONNX Runtime could not say what is wrong."""
+
+
 class OnnxEngine:
     """One session. See `Engine`."""
 
@@ -40,10 +45,10 @@ class OnnxEngine:
         precision: str | None = None,
         threads: int | None = None,
     ) -> None:
-        """`provider` is a key of `PROVIDERS`; None: the best that loads. Raises `ModelError`."""
-        runtime = _runtime()
-        self._errors = (runtime.capi.onnxruntime_pybind11_state.RuntimeException, RuntimeError)
-        self.provider, self._session = _session(runtime, graph, provider, precision, threads)
+        """`provider` is a key of `PROVIDERS`; None: the best that loads. Raises `ModelError`; `GraphError` where
+        another graph might run."""
+        self.provider, self._session = _session(_runtime(), graph, provider, precision, threads)
+        self._session.disable_fallback()
         _require_input(graph, self._session.get_inputs(), input_px)
         self._batch = np.full((1, input_px[1], input_px[0], 3), GRAY, np.uint8)
         self.canvas: NDArray[np.uint8] = self._batch[0]
@@ -54,10 +59,26 @@ class OnnxEngine:
         """As `Engine` says; raises `DeviceError` if the provider fails."""
         try:
             logits, offsets = self._session.run(None, {INPUT: self._batch})
-        except self._errors as error:
+        except Exception as error:  # the one base that ONNX Runtime's errors share
             told = (str(error).strip() or type(error).__name__).splitlines()[0]
             raise DeviceError(mismatch(self.description, "an answer", told)) from error
         return logits[0], offsets[0]
+
+
+def providers_for(provider: str | None, precision: str | None) -> list[str]:
+    """Keys of `PROVIDERS` that may be tried for such a wish, best first. Raises `ModelError` where there is none:
+    a missing package, a provider that this ONNX Runtime lacks, a precision that none of them computes."""
+    there = set(_runtime().get_available_providers())
+    installed = [name for name, theirs in PROVIDERS.items() if theirs in there]
+    if provider is not None and provider not in installed:
+        where = f"detector.backend: onnxruntime-{provider}"
+        raise ModelError(mismatch(where, f"a provider of this ONNX Runtime ({', '.join(installed)})", provider))
+    asked = [provider] if provider else installed
+    able = [name for name in asked if precision is None or precision in PRECISIONS[name]]
+    if not able:
+        expected = f"one that onnxruntime-{asked[-1]} computes ({', '.join(PRECISIONS[asked[-1]])})"
+        raise ModelError(mismatch("detector.precision", expected, precision))
+    return able
 
 
 def _runtime() -> ModuleType:
@@ -73,22 +94,13 @@ def _session(
     runtime: ModuleType, graph: Path, provider: str | None, precision: str | None, threads: int | None
 ) -> tuple[str, Any]:
     """The provider that runs, and its session: the one ordered, or the first that really loads."""
-    there = set(runtime.get_available_providers())
-    installed = [name for name, theirs in PROVIDERS.items() if theirs in there]
-    if provider is not None and provider not in installed:
-        where = f"detector.backend: onnxruntime-{provider}"
-        raise ModelError(mismatch(where, f"a provider of this ONNX Runtime ({', '.join(installed)})", provider))
-    for name in [provider] if provider else installed:
-        if precision is not None and precision not in PRECISIONS[name]:
-            if provider is None and name != installed[-1]:
-                continue
-            expected = f"one that onnxruntime-{name} computes ({', '.join(PRECISIONS[name])})"
-            raise ModelError(mismatch("detector.precision", expected, precision))
+    for name in providers_for(provider, precision):
         session = _opened(runtime, graph, name, precision, threads)
         if session.get_providers()[0] == PROVIDERS[name]:
             return name, session
     found = "one that does not load here (is its CUDA or TensorRT library installed?)"
-    raise ModelError(mismatch(f"detector.backend: onnxruntime-{provider}", "a provider that runs", found))
+    named = "onnxruntime" if provider is None else f"onnxruntime-{provider}"
+    raise ModelError(mismatch(f"detector.backend: {named}", "a provider that runs", found))
 
 
 def _opened(
@@ -105,11 +117,11 @@ def _opened(
         return runtime.InferenceSession(str(graph), options, providers=choice)
     except Exception as error:
         told = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise ModelError(mismatch(str(graph), "a graph that ONNX Runtime can run", told)) from error
+        raise GraphError(mismatch(str(graph), "a graph that ONNX Runtime can run", told)) from error
 
 
 def _require_input(graph: Path, inputs: Sequence[Any], input_px: tuple[int, int]) -> None:
     expected = [1, input_px[1], input_px[0], 3]
     found = [(one.name, one.type, list(one.shape)) for one in inputs]
     if found != [(INPUT, "tensor(uint8)", expected)]:
-        raise ModelError(mismatch(str(graph), f"one input {INPUT}, uint8 {expected}", found))
+        raise GraphError(mismatch(str(graph), f"one input {INPUT}, uint8 {expected}", found))
