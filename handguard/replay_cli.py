@@ -17,7 +17,7 @@ from handguard.errors import ConfigError, mismatch
 if TYPE_CHECKING:
     from handguard.replay.audit import Audit
     from handguard.replay.compare import Comparison
-    from handguard.replay.drift import Drift
+    from handguard.replay.drift import Drift, Limits
 
 # Rooms are imported inside the commands: `handguard --help` must not wait for them.
 replaying = typer.Typer()
@@ -32,9 +32,14 @@ Against = Annotated[
     typer.Option("--against", "-b", help="Other settings: what would they have lost, or cost?"),
 ]
 BoxDrift = Annotated[
-    float, typer.Option(min=0.0, help="Pixels that boxes may differ by, where B only computes the network otherwise.")
+    float | None,
+    typer.Option(
+        min=0.0, show_default="12", help="Pixels that boxes may differ by, where B only computes the network otherwise."
+    ),
 ]
-ScoreDrift = Annotated[float, typer.Option(min=0.0, max=1.0, help="The same for scores.")]
+ScoreDrift = Annotated[
+    float | None, typer.Option(min=0.0, max=1.0, show_default="0.02", help="The same for scores.")
+]
 ReportPage = Annotated[bool, typer.Option("--report/--no-report", help="Write pages to be read in a browser.")]
 
 
@@ -52,8 +57,8 @@ def replay(
         bool, typer.Option("--annotate", help="Also write annotated.mp4 with zones and hands.")
     ] = False,
     report: ReportPage = False,
-    box_drift: BoxDrift = 12.0,
-    score_drift: ScoreDrift = 0.02,
+    box_drift: BoxDrift = None,
+    score_drift: ScoreDrift = None,
 ) -> None:
     """Judge a recording frame by frame, with the same rules as live and faster than real time.
 
@@ -61,16 +66,19 @@ def replay(
     stepped again from its own record: it says REPRODUCED, or DIVERGED at the first
     frame that comes out otherwise. With --against, lost and later trips fail; where the
     other settings name only another back end or precision, every decision must be equal.
+    The record of a live run holds hands, not pictures: there --annotate and the options for
+    drift are refused, and so are other settings that only the pictures could answer.
     """
     from handguard.replay.book import holds_book
 
     if holds_book(recording):
+        _refuse_for_a_run({"--annotate": annotate or None, "--box-drift": box_drift, "--score-drift": score_drift})
         return _replay_run(recording, config, against, out, report)
     if config is None:
         raise ConfigError(mismatch("--config", f"settings to judge {recording} by", "nothing"))
     if out is None:
         raise ConfigError(mismatch("--out", "a folder for the results", "nothing"))
-    _replay_video(recording, config, against, out, annotate, report, (box_drift, score_drift))
+    _replay_video(recording, config, against, out, annotate, report, _limits(box_drift, score_drift))
 
 
 @replaying.command()
@@ -89,8 +97,8 @@ def audit(
         Path | None, typer.Option(help="The plan; without it, audit.yaml in the folder, if there is one.")
     ] = None,
     report: ReportPage = True,
-    box_drift: BoxDrift = 12.0,
-    score_drift: ScoreDrift = 0.02,
+    box_drift: BoxDrift = None,
+    score_drift: ScoreDrift = None,
 ) -> None:
     """Judge every recording of a folder, and hold it against what is known and expected.
 
@@ -100,10 +108,8 @@ def audit(
     from handguard.desk.closing import progress_bar
     from handguard.replay.audit import Options
     from handguard.replay.audit import audit as judge
-    from handguard.replay.drift import Limits
 
-    limits = Limits(box_drift, score_drift)
-    options = Options(out, workers, scheduler, expects, limits)
+    options = Options(out, workers, scheduler, expects, _limits(box_drift, score_drift))
     settings, other = load(config), load(against) if against else None
     with progress_bar(f"audit {folder.name}") as progress:
         result = judge(folder, settings, other, options, progress)
@@ -114,13 +120,31 @@ def audit(
         raise typer.Exit(FAILED)
 
 
+def _limits(box_px: float | None, score: float | None) -> Limits:
+    """What was asked for, and the usual for what was not. Raises `ConfigError` for what limits nothing."""
+    from handguard.replay.drift import Limits
+
+    asked = {"box_px": box_px, "score": score}
+    try:
+        return Limits(**{name: value for name, value in asked.items() if value is not None})
+    except ValueError as error:
+        raise ConfigError(f"--box-drift and --score-drift: {error}") from error
+
+
+def _refuse_for_a_run(given: dict[str, object]) -> None:
+    """What takes pictures or a network, which the record of a live run does not hold. Raises `ConfigError`."""
+    option = next((name for name, value in given.items() if value is not None), None)
+    if option is not None:
+        expected = "a video or a folder of pictures: the record of a live run holds hands, not pictures"
+        raise ConfigError(mismatch(option, expected, "a live run"))
+
+
 def _replay_video(
     video: Path, config: Path, against: Path | None, out: Path, annotate: bool, report: bool,
-    tolerated: tuple[float, float],
+    tolerated: Limits,
 ) -> None:  # fmt: skip
     from handguard.config import load
     from handguard.desk.closing import progress_bar, told
-    from handguard.replay.drift import Limits
     from handguard.replay.replay import replay_video
     from handguard.replay.report.pages import write_replay_page
     from handguard.replay.whatif import compared, drifted
@@ -133,7 +157,7 @@ def _replay_video(
         with progress_bar("the same, by the other settings") as progress:
             replay_video(video, other, out / "against", annotate=annotate, progress=progress)
     comparison = None if other is None else compared(out, out / "against")
-    drift = None if other is None else drifted(settings, other, out, out / "against", Limits(*tolerated))
+    drift = None if other is None else drifted(settings, other, out, out / "against", tolerated)
     if report:
         _tell_page(write_replay_page(video, settings, other, out, comparison, drift))
     _tell_comparison(comparison, drift)

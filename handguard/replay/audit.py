@@ -22,6 +22,7 @@ from typing import Any
 from handguard.assembly import model_sha256
 from handguard.atomic import write_json
 from handguard.config import Settings, fingerprint, load
+from handguard.detection.card import locate
 from handguard.errors import ConfigError, RecordingError, mismatch
 from handguard.evidence.decisions import DecisionLine, read_decisions
 from handguard.replay.approaches import Approach, read_approaches
@@ -130,8 +131,9 @@ def audit(
     """Judge what must be judged, score everything, and write `audit.json`.
 
     Raises `ConfigError` for a folder without recordings, a plan or a place for the
-    results that will not do, and `DatasetError` for a truth file that is none. What
-    is wrong with one recording is a failure of that recording.
+    results that will not do, and for a relative path to a network where a cluster is to
+    judge; `ModelError` for one that is not there; `DatasetError` for a truth file that is
+    none. What is wrong with one recording is a failure of that recording.
     """
     tasks = _tasks(folder, a, b, options)
     outcomes = _outcomes([job for task in tasks for job in task.jobs], options, progress)
@@ -161,9 +163,20 @@ def _tasks(folder: Path, a: Settings, b: Settings | None, options: Options) -> l
     for name, path in recordings.items():
         wanted = plan.get(name, Wanted())
         sides = (a if wanted.settings is None else load(wanted.settings), *([] if b is None else [b]))
+        if options.scheduler is not None:
+            _require_found_anywhere(sides)
         jobs = tuple(_job(name, path, side, each, options.out) for side, each in zip("ab", sides, strict=False))
         tasks.append(_Task(name, path, wanted, _truth(path, wanted), sides, jobs))
     return tasks
+
+
+def _require_found_anywhere(sides: Sequence[Settings]) -> None:
+    """Workers of a cluster work in folders of their own. Raises `ConfigError` for a network beside this one."""
+    for settings in sides:
+        model = settings.detector.model
+        if model is not None and not locate(model).card.is_absolute():
+            expected = "the name of a shipped model or, with --scheduler, an absolute path"
+            raise ConfigError(mismatch(f"{settings.origin.file}: detector.model", expected, model))
 
 
 def _plan(folder: Path, recordings: dict[str, Path], given: Path | None) -> dict[str, Wanted]:

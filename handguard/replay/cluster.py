@@ -1,7 +1,9 @@
 """Many jobs on a Dask cluster: the same jobs, done by whichever worker is free.
 
 Recordings and results are files, so every worker must see them under the same
-paths, and must run the same version of this program: a worker that does not says so.
+paths, and must run the same version of this program and find the same network: a worker
+that does not says so. Each works in a folder of its own, where a relative path leads
+elsewhere: an audit does not begin with settings that name their network by one.
 A worker that dies takes no recording with it. The scheduler gives its job to another
 one; only a job that three workers died over is given up.
 

@@ -3,15 +3,21 @@
 A is what runs now, B what somebody would like to run. Each trip of A is looked up in B:
 
     same      B trips on the same frame
-    earlier   B had tripped already, and is still off: a cost
+    earlier   B had tripped already, is still off, and sees the hand too: a cost
     held      B had not been started again since an earlier stop, and sees the hand too: a cost
     later     B keeps the machine running past A's trip, or sees the hand later: FAILS
     lost      B never stops it, or is off by chance and never sees the hand: FAILS
 
 A hand is only answered by a hand: being off for another reason is luck, not
-protection. Trips of B that answer none of A's are extra: a cost, because people
-switch off what cries wolf. B that never lets the machine run protects nothing
-worth protecting: where A ran, that fails as vacuous.
+protection, and so is a false alarm that happens to last. B sees the hand of a trip if it
+tells of one from that frame on, before A starts again. The lines tell that a hand is
+there, not whose it is. So a hand that B told of only before the trip does not count, and
+one that it tells of only after it counts as later, unless B saw one before the trip and
+has not called the field free since. Whoever is blind or locked out tells of no hand.
+
+Trips of B that answer none of A's are extra: a cost, because people switch off what
+cries wolf. B that never lets the machine run protects nothing worth protecting: where A
+ran, that fails as vacuous.
 """
 
 from __future__ import annotations
@@ -27,7 +33,7 @@ from handguard.errors import RecordingError, mismatch
 from handguard.evidence.decisions import DecisionLine
 from handguard.types import Output
 
-_HAND = "intruded"
+_HAND, _FREE = "intruded", "free"
 
 
 class Fate(Enum):
@@ -77,6 +83,7 @@ class Comparison:
     frames: int
     trips: tuple[Answered, ...]  # every trip of A, in order
     extra: tuple[Trip, ...]  # of B alone
+    b_trips: int  # all of B, those that answer one of A and the extra ones
     ran_ms: tuple[float, float]  # how long the machine could run under A, and under B
     box_shift_px: float | None  # the largest, where both found equally many hands in a frame; None: no such frame
     frames_with_other_hands: int  # where they did not
@@ -129,6 +136,7 @@ def compare(a: Sequence[DecisionLine], b: Sequence[DecisionLine]) -> Comparison:
         frames=len(a),
         trips=tuple(found for found, _ in answered),
         extra=tuple(trip for trip in b_trips if trip.index not in used),
+        b_trips=len(b_trips),
         ran_ms=(ran_ms(a), ran_ms(b)),
         box_shift_px=_box_shift_px(a, b),
         frames_with_other_hands=sum(_hand_count(one) != _hand_count(other) for one, other in zip(a, b, strict=True)),
@@ -155,13 +163,14 @@ def _answered(trip: Trip, a: Sequence[DecisionLine], b: Sequence[DecisionLine]) 
     at = trip.index
     began, end = _stretch_start(a, at - 1), _next(a, at, Output.ON)  # A's run before the trip; its next one
     stopped_at = _stretch_start(b, at) if b[at].output is Output.OFF else _next(b, at, Output.OFF)
-    b_trip = stopped_at if max(began, 1) <= stopped_at < end else -1
-    seen_at = _first_seen(b, max(stopped_at, began), end) if trip.by_hand else stopped_at
+    seen_at = _seen(b, max(stopped_at, began), at, end) if trip.by_hand else stopped_at
     if seen_at is None or stopped_at >= end:
-        return Answered(trip, Fate.LOST, None, 0.0), b_trip
+        return Answered(trip, Fate.LOST, None, 0.0), -1
     fate = _fate(at, began, stopped_at, seen_at)
     answered_at = stopped_at if fate is Fate.EARLIER else seen_at
-    return Answered(trip, fate, b[answered_at].frame, round(b[answered_at].t_ms - trip.t_ms, 3)), b_trip
+    answers = max(began, 1) <= stopped_at and not stopped_at < at < seen_at  # else it stopped for something else
+    late_ms = round(b[answered_at].t_ms - trip.t_ms, 3)
+    return Answered(trip, fate, b[answered_at].frame, late_ms), stopped_at if answers else -1
 
 
 def _fate(at: int, began: int, stopped_at: int, seen_at: int) -> Fate:
@@ -172,9 +181,23 @@ def _fate(at: int, began: int, stopped_at: int, seen_at: int) -> Fate:
     return Fate.EARLIER if stopped_at >= max(began, 1) else Fate.HELD
 
 
-def _first_seen(lines: Sequence[DecisionLine], start: int, end: int) -> int | None:
-    """The first line of a stretch in which a hand is in a stop zone."""
-    return next((i for i in range(start, end) if lines[i].cause.startswith(_HAND)), None)
+def _seen(lines: Sequence[DecisionLine], start: int, at: int, end: int) -> int | None:
+    """From which line of a stretch on the hand in a stop zone is seen that is there at `at`; None: never.
+
+    One that is told of before `at` is the same one, unless the field was called free in between.
+    """
+    found = next((i for i in range(max(start, at), end) if _tells_of_hand(lines[i])), None)
+    if found is None:
+        return None
+    for i in range(found - 1, start - 1, -1):
+        if lines[i].output is Output.ON or lines[i].cause.startswith(_FREE):
+            break
+        found = i if _tells_of_hand(lines[i]) else found
+    return found
+
+
+def _tells_of_hand(line: DecisionLine) -> bool:
+    return line.cause.startswith(_HAND)
 
 
 def _next(lines: Sequence[DecisionLine], start: int, output: Output) -> int:

@@ -21,7 +21,7 @@ _JUDGES = (  # rooms and modules that take part in a verdict; a report can be re
     "types.py", "pipeline.py", "assembly.py", "safety", "capture", "detection", "config", "relay/operator.py",
     "digest.py", "evidence/decisions.py", "evidence/verify.py", "evidence/clip_check.py",
     "replay/ticks.py", "replay/clock.py", "replay/contactor.py", "replay/standin.py",
-    "replay/book.py", "replay/reproduce.py", "replay/whatif.py", "replay/proof.py",
+    "replay/book.py", "replay/reproduce.py", "replay/whatif.py", "replay/answerable.py", "replay/proof.py",
 )  # fmt: skip
 
 

@@ -16,7 +16,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from handguard.assembly import detector_of
+from handguard.assembly import detector_of, model_sha256
 from handguard.atomic import write_json
 from handguard.config import Settings
 from handguard.config.loading import checked
@@ -34,7 +34,11 @@ Progress = Callable[[int, "int | None"], None]
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """What to judge, by what, and where to. Paths are absolute and mean the same to whoever does it."""
+    """What to judge, by what, and where to. Paths are absolute and mean the same to whoever does it.
+
+    Only `detector.model` may be relative: to the folder that whoever asks works in, and whoever does it
+    must work there too. A network other than that of `identity` is refused.
+    """
 
     name: str  # of the recording, as a person knows it; with the side: `cups.mp4 (A)`
     recording: str  # a video, a folder of pictures, or the folder of a live run
@@ -74,7 +78,9 @@ def do(job: Job, progress: Progress | None = None, detector_for: DetectorMaker =
     """Judge the recording. What is wrong with it is an outcome, not an exception."""
     try:
         _require_same_program(job)
-        outcome = _judged(job, progress, detector_for)
+        settings = checked(Tree(job.settings, {}), job.settings_from)
+        _require_same_network(job, settings)
+        outcome = _judged(job, settings, progress, detector_for)
         kept = {"recorded_s": outcome.recorded_s, "took_s": outcome.took_s, "proof": outcome.proof}
         result = {"identity": asdict(job.identity), **kept}
         write_json(Path(job.out) / RESULT, result)
@@ -97,20 +103,26 @@ def finished(job: Job) -> Outcome | None:
         return None
 
 
-def _judged(job: Job, progress: Progress | None, detector_for: DetectorMaker) -> Outcome:
+def _judged(
+    job: Job, settings: Settings, progress: Progress | None, detector_for: DetectorMaker
+) -> Outcome:
     recording, out, began_s = Path(job.recording), Path(job.out), time.monotonic()
     if holds_book(recording):
-        proven = judge_run(recording, _settings(job), out)
+        proven = judge_run(recording, settings, out)
         took_s = time.monotonic() - began_s
         return Outcome(None, round(proven.recorded_s, 3), round(took_s, 3), proof=proven.words)
-    done = replay_video(recording, _settings(job), out, progress=progress, detector_for=detector_for)
+    done = replay_video(recording, settings, out, progress=progress, detector_for=detector_for)
     return Outcome(recorded_s=round(done.recorded_s, 3), took_s=round(done.took_s, 3))
-
-
-def _settings(job: Job) -> Settings:
-    return checked(Tree(job.settings, {}), job.settings_from)
 
 
 def _require_same_program(job: Job) -> None:
     if job.identity.software != software():
         raise HandguardError(f"{job.name}: expected a worker that runs {job.identity.software}, found {software()}")
+
+
+def _require_same_network(job: Job, settings: Settings) -> None:
+    """What the settings name here must be what they named where the job was made. Raises `ModelError` too."""
+    wanted, found = job.identity.model_sha256, model_sha256(settings)
+    if found != wanted:
+        expected = f"a worker that finds the network of card sha256 {wanted[:16]}…"
+        raise HandguardError(f"{job.name}: expected {expected}, found {found[:16]}…")

@@ -3,7 +3,7 @@
 The picture of a live run is not in its book; what was found in it is. So a plain
 gray picture of the right size takes its place, each a little lighter than the one
 before so that it never looks frozen, and a detector that has nothing to do with it
-answers what was recorded: the same hands, the same failure, the same silence.
+answers what was recorded: the same hands, the same failure, the same handing over to a standby.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from handguard.errors import RecordingError, mismatch
+from handguard.errors import DeviceReplaced, RecordingError, mismatch
 from handguard.evidence.schema import Record
-from handguard.pipeline import UNRELATED, WRONG_SIZE
+from handguard.pipeline import REPLACED, UNRELATED, WRONG_SIZE
 from handguard.types import Detections, Frame, HandClass, PictureFormat
 
 _DARKEST, _SHADES = 64, 128  # gray levels that no exposure test minds
@@ -60,12 +60,18 @@ class RecordedDetector:
         self._record = record
 
     def detect(self, frame: Frame) -> Detections:
-        """The recorded hands; raises by the same name, with the same words, what the detector raised."""
+        """The recorded hands; raises by the same name, with the same words, what the detector raised.
+
+        A standby that took over leaves no words in the record: it raises `DeviceReplaced` without any.
+        """
         if self._record["hands"] is not None:
             return hands_of(self._record)
-        faults = self._record["sensed"]["faults"]
+        told = self._record["sensed"]
+        faults = told["faults"]
         if UNRELATED in faults:
             return Detections(*nothing(), frame.seq - 1, frame.captured_ns)
+        if REPLACED in told["impairments"]:
+            raise DeviceReplaced
         raised = next((name for name in faults if name.startswith(_FAILED)), f"{_FAILED}Unexplained")
         name, _, words = raised.removeprefix(_FAILED).partition(": ")
         raise type(name, (Exception,), {})(words)

@@ -3,7 +3,7 @@
 Stepping again proves the record. What if is another question, and a looser one: the
 button and the contact of the live run answered to what happened then, so here the
 virtual operator and contactor of a replay take their places, in both judgments.
-What was found in the pictures stays: a network or a lower threshold needs the video.
+What was found in the pictures stays; what cannot be told from it is refused (`answerable`).
 """
 
 from __future__ import annotations
@@ -16,9 +16,10 @@ from typing import Any
 from handguard.assembly import rules_of
 from handguard.atomic import appearing_whole, write_json
 from handguard.config import Settings
-from handguard.errors import ConfigError, EndOfVideo, RecordingError, mismatch
+from handguard.errors import EndOfVideo, RecordingError, mismatch
 from handguard.evidence.decisions import decision_line, read_decisions
 from handguard.relay.operator import SimulatedOperator
+from handguard.replay.answerable import least_score
 from handguard.replay.book import Book, Entry
 from handguard.replay.compare import Comparison, compare
 from handguard.replay.decision_file import decision_file
@@ -55,7 +56,7 @@ def replay_book(book: Book, settings: Settings, out: Path) -> None:
 
     Raises `ConfigError` for settings that ask what only the pictures could answer.
     """
-    least = _least_score(book, settings)
+    least = least_score(book, settings)
     rules = rules_of(settings, book.picture)
     frames = [entry for entry in book.entries if entry.frame_seq >= 0 and entry.decision["hands"] is not None]
     operator = SimulatedOperator(settings.reset.after_free_s)
@@ -112,19 +113,6 @@ class _Hands:
         return Detections(
             hands.boxes_px[kept], hands.scores[kept], hands.labels[kept], hands.frame_seq, hands.captured_ns
         )
-
-
-def _least_score(book: Book, settings: Settings) -> float:
-    """From which score on a recorded hand counts."""
-    was, wanted = book.settings.detector, settings.detector
-    changed = wanted.model_copy(update={"min_score": was.min_score}) != was
-    scores = [hand["score"] for entry in book.entries for hand in entry.decision["hands"] or ()]
-    asked = 0.0 if wanted.min_score == was.min_score else wanted.min_score
-    lower = asked is None or (asked and scores and asked < min(scores))
-    if changed or lower:
-        expected = "the detector of the run, or a higher min_score: a book holds hands, not pictures"
-        raise ConfigError(mismatch(f"{settings.origin.file}: detector", expected, "another network or a lower one"))
-    return float(asked or 0.0)
 
 
 def _facts(result: Reproduction) -> dict[str, Any]:

@@ -3,6 +3,9 @@
 A process that dies, for whatever reason, loses its job only for a moment: the job
 is started again, up to `ATTEMPTS` times in all. After that the recording itself is
 the suspect, and its outcome says so.
+
+They work in the folder that this program works in: a network that the settings name by a
+relative path is the same to them.
 """
 
 from __future__ import annotations
@@ -10,20 +13,19 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import replace
 from pathlib import Path
 
+from handguard.replay.command import command_of
 from handguard.replay.job import Job, Outcome
 
 ATTEMPTS = 3
 OnFrames = Callable[[Job, int], None]  # frames done of a job
 Done = tuple[Job, Outcome]
-_ROOT = Path(__file__).parents[2]
-_COMMAND = (sys.executable, "-m", "handguard.replay.worker")
+_COMMAND = command_of("handguard.replay.worker")
 _LOG = "worker.log"
 
 
@@ -82,7 +84,7 @@ class _Crew:
         with self._lock:
             process = subprocess.Popen(
                 [*_COMMAND, str(self._threads)],
-                stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, text=True, cwd=_ROOT,
+                stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, text=True,
             )  # fmt: skip
             self._running.add(process)
             if self._stopped:

@@ -14,10 +14,18 @@ import numpy as np
 import pytest
 import yaml
 
-from handguard.assembly import rules_of
-from handguard.config import load
+from handguard.assembly import card_of, rules_of
+from handguard.config import fingerprint, load
 from handguard.config.schema import Settings
 from handguard.errors import EndOfVideo
+from handguard.evidence.ledger import WritePolicy
+from handguard.evidence.schema import Genesis
+from handguard.evidence.signing import SigningKey
+from handguard.evidence.writer import EvidenceWriter
+from handguard.pipeline import Senses, permit_of
+from handguard.ports import Detector
+from handguard.relay.operator import SimulatedOperator
+from handguard.replay.ticks import Course
 from handguard.types import Detections, Frame, PictureFormat
 
 ROOT = Path(__file__).parents[2]
@@ -139,6 +147,43 @@ def make_video(tmp_path: Path) -> Callable[..., Path]:
                 container.mux(stream.encode(shown))
             container.mux(stream.encode(None))
         return path
+
+    return make
+
+
+class _Now:
+    """A clock that a test sets, in ns."""
+
+    ns = 0
+
+    def now_ns(self) -> int:
+        return self.ns
+
+
+@pytest.fixture
+def make_run(tmp_path: Path) -> Callable[..., Path]:
+    """`make_run(settings, detector, frames=60)` writes the record of a run, as live, without waiting for time."""
+
+    def make(
+        settings: Settings, detector: Detector, frames: int = 60, *, name: str = "run", weights: str | None = None
+    ) -> Path:
+        clock, format_ = _Now(), PictureFormat(WIDTH_PX, HEIGHT_PX, float(FPS))
+        course = Course(detector, clock, rules_of(settings, format_))
+        operator = SimulatedOperator(settings.reset.after_free_s)
+        genesis = Genesis(
+            "machine", "0.1.0", fingerprint(settings), weights or card_of(settings).weights_sha256, "boot",
+            settings=settings.model_dump(mode="json"),
+            picture={"width_px": WIDTH_PX, "height_px": HEIGHT_PX, "fps": float(FPS)},
+        )  # fmt: skip
+        folder = tmp_path / name
+        with EvidenceWriter.open(folder / "evidence", genesis, SigningKey.generate(), WritePolicy()) as book:
+            for seq in range(frames):
+                clock.ns = (1 + seq) * 1000 * MS // FPS
+                operator.look(course.memory.interlock.state, clock.ns)
+                frame = Frame(seq, clock.ns, picture(seq))
+                decision = course.step(Senses(clock.ns, frame, operator.read().down))
+                book.record(decision, permit_of(course.memory, decision, seq + 1))
+        return folder
 
     return make
 

@@ -19,11 +19,15 @@ import av
 import numpy as np
 import pytest
 
+from handguard.assembly import model_sha256
+from handguard.config import fingerprint
+from handguard.detection.card import SHIPPED
 from handguard.errors import ConfigError, DatasetError
 from handguard.evidence.reading import read_records
 from handguard.replay.audit import Audit, Options, audit
 from handguard.replay.book import settings_of
-from handguard.replay.job import finished
+from handguard.replay.identity import Identity, software
+from handguard.replay.job import Job, do, finished
 from handguard.replay.recordings import find
 from handguard.replay.report.pages import write_audit_pages
 from handguard.replay.workers import ATTEMPTS
@@ -100,6 +104,48 @@ def test_another_setting_network_or_program_is_another_job(folder, settings, set
     assert finished(job) is not None
     for name in ("video_sha256", "settings_sha256", "model_sha256", "software"):
         assert finished(replace(job, identity=replace(job.identity, **{name: "0"}))) is None
+
+
+@pytest.fixture
+def beside(settings_from, tmp_path, monkeypatch):
+    """Settings with a network beside them, by its relative path, in the folder that is worked in.
+
+    A file there has the name of a module of Python's own.
+    """
+    (tmp_path / "m").mkdir()
+    for name in ("palmnet-s.json", "palmnet-s.safetensors"):
+        shutil.copy(SHIPPED / name, tmp_path / "m" / name)
+    (tmp_path / "queue.py").write_text("raise ImportError('a file of the person took part')")
+    monkeypatch.chdir(tmp_path)
+    return settings_from(SITE.replace("min_score: 0.9", "min_score: 0.9, model: m/palmnet-s"))
+
+
+def test_workers_find_a_network_from_the_folder_that_the_audit_is_started_in(folder, beside, tmp_path) -> None:
+    result = audit(folder, beside, None, Options(Path("out"), workers=2))
+    assert not result.fails, [row.failures for row in result.rows]
+    assert [row.score.frames for row in result.rows] == [60, 61]
+    assert (tmp_path / "out" / "audit.json").exists()
+    assert {row.a.summary["detector"].split()[0] for row in result.rows} == {"palmnet-s"}
+
+
+def test_a_cluster_is_given_no_network_by_a_relative_path(folder, beside, tmp_path) -> None:
+    options = Options(tmp_path / "out", scheduler=f"tcp://127.0.0.1:{free_port()}")
+    expected = r"site\.yaml: detector\.model: expected .* with --scheduler, an absolute path, found m/palmnet-s"
+    with pytest.raises(ConfigError, match=expected):
+        audit(folder, beside, None, options)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_worker_that_finds_another_network_than_the_one_that_was_hashed_judges_nothing(
+    folder, beside, tmp_path
+) -> None:
+    identity = Identity("", fingerprint(beside), model_sha256(beside), software())
+    values = beside.model_dump(mode="json")
+    job = Job("a.mkv (A)", str(folder / "a.mkv"), str(tmp_path / "out"), values, "site.yaml", identity)
+    card = tmp_path / "m" / "palmnet-s.json"
+    card.write_text(card.read_text().replace('"chosen": "', '"chosen": "otherwise: '))
+    assert "a.mkv (A): expected a worker that finds the network of card sha256" in str(do(job).error)
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_worker_killed_in_the_middle_loses_no_recording(folder, settings, tmp_path, children) -> None:

@@ -84,6 +84,46 @@ def test_an_early_false_alarm_that_was_over_does_not_answer_a_hand() -> None:
     assert len(found.extra) == 1
 
 
+def test_a_false_alarm_that_lasts_until_a_hand_comes_that_b_never_sees_is_lost_and_extra() -> None:
+    found = compare(told("..RRRRRRRRRII"), told("..RRI........"))
+    assert [(each.fate, each.frame) for each in found.trips] == [(Fate.LOST, None)]
+    assert found.fails
+    assert [trip.frame for trip in found.extra] == [4]
+    assert found.b_trips == 1
+
+
+def test_a_false_alarm_while_b_waits_for_a_start_is_no_sight_of_the_hand_to_come() -> None:
+    assert fates("..RI.RRRRRRII", "..RI...I.....") == ["same", "lost"]
+    assert fates("..RI.RRRRRRII", "..RI...I....I") == ["same", "later"]
+
+
+def test_a_hand_told_of_only_before_the_trip_is_not_the_hand_of_the_trip() -> None:
+    assert fates("..RRRRRIII", "..RRRIIBBB") == ["lost"]
+
+
+def test_a_hand_seen_after_the_trip_by_a_b_that_called_the_field_free_is_later_and_its_false_alarm_extra() -> None:
+    found = compare(told("..RRRRRRRIIII"), told("..RRI......II"))
+    assert [(each.fate, each.frame, each.late_ms) for each in found.trips] == [(Fate.LATER, 11, 80.0)]
+    assert [trip.frame for trip in found.extra] == [4]
+
+
+def test_a_hand_lost_from_sight_for_a_moment_is_still_the_one_that_b_stopped_for() -> None:
+    found = compare(told("..RRRRRIIII"), told("..RRRIIBIII"))
+    assert [(each.fate, each.frame, each.late_ms) for each in found.trips] == [(Fate.EARLIER, 5, -80.0)]
+    assert found.extra == ()
+    assert fates("..RI.RRRRIII", "..RI....IBII") == ["same", "held"]
+
+
+def test_a_hand_that_comes_once_a_has_started_again_answers_nothing() -> None:
+    assert fates("..RRRRII.RRRI", "..RRI.......I") == ["lost", "held"]
+
+
+def test_a_stop_of_b_without_a_hand_on_the_frame_of_the_trip_is_extra() -> None:
+    found = compare(told("..RRII"), told("..RRBB"))
+    assert [each.fate for each in found.trips] == [Fate.LOST]
+    assert [trip.frame for trip in found.extra] == [4]
+
+
 def test_a_blind_trip_of_a_is_answered_by_any_stop() -> None:
     assert fates("..RRBB", "..RRII") == ["same"]
     assert fates("..RRII", "..RRBB") == ["lost"]
@@ -146,3 +186,13 @@ def test_where_b_runs_at_a_trip_of_a_it_fails(pair: tuple[str, str]) -> None:
     for each in compare(a, b).trips:
         if b[each.trip.index].output is Output.ON:
             assert each.fate.fails
+
+
+@given(judgments)
+def test_no_hand_is_answered_that_b_does_not_see_from_its_frame_on(pair: tuple[str, str]) -> None:
+    a, b = (told(letters) for letters in pair)
+    for each in compare(a, b).trips:
+        at = each.trip.index
+        until = next((i for i in range(at, len(a)) if a[i].output is Output.ON), len(a))
+        if each.trip.by_hand and "I" not in pair[1][at:until]:
+            assert each.fate is Fate.LOST

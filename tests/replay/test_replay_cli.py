@@ -8,7 +8,22 @@ import pytest
 import yaml
 
 from handguard.cli import main
-from tests.replay.conftest import SITE
+from handguard.errors import DeviceReplaced
+from handguard.types import Detections, Frame
+from tests.replay.conftest import SITE, Scripted
+
+
+class LostAt(Scripted):
+    """Sees nothing; its device is lost at one frame, and a standby sees nothing from then on."""
+
+    def __init__(self, frame: int) -> None:
+        super().__init__({})
+        self._lost = frame
+
+    def detect(self, frame: Frame) -> Detections:
+        if frame.seq == self._lost:
+            raise DeviceReplaced("the card is gone")
+        return super().detect(frame)
 
 
 def run(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, str]:
@@ -66,6 +81,31 @@ def test_a_stricter_threshold_shows_the_trips_it_would_have_lost(live_run, capsy
     page = (tmp_path / "out" / "index.html").read_text()
     assert "B protects less than A" in page
     assert '<td class="bad-text">lost</td>' in page
+
+
+@pytest.mark.parametrize("options", [["--annotate"], ["--box-drift", "12"], ["--score-drift", "0.02"]])
+def test_what_only_pictures_could_answer_is_refused_for_a_live_run(make_run, settings, scripted, capsys, tmp_path,
+                                                                    options) -> None:  # fmt: skip
+    run_folder = make_run(settings, scripted({}), 20)
+    code, said = run(capsys, "replay", run_folder, "--out", tmp_path / "out", *options)
+    assert code == 2
+    assert f"{options[0]}: expected a video or a folder of pictures" in " ".join(said.split())
+    assert "found a live run" in " ".join(said.split())
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_drift_that_limits_nothing_is_a_wrong_input(make_video, capsys, site, tmp_path) -> None:
+    arguments = ("--config", site, "--out", tmp_path / "out", "--box-drift", "inf")
+    code, said = run(capsys, "replay", make_video(frames=5), *arguments)
+    assert code == 2
+    assert "box_px: expected a finite number" in " ".join(said.split())
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_run_in_which_a_standby_took_over_is_reproduced(make_run, settings, capsys) -> None:
+    code, said = run(capsys, "replay", make_run(settings, LostAt(30)))
+    assert code == 0, said
+    assert "REPRODUCED: 60 ticks" in said
 
 
 @pytest.mark.parametrize("missing", ["--config", "--out"])

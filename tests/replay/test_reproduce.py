@@ -12,7 +12,7 @@ import yaml
 
 from handguard.assembly import rules_of
 from handguard.config import load
-from handguard.errors import RecordingError
+from handguard.errors import DeviceReplaced, RecordingError
 from handguard.evidence.chain import ROOT as FIRST
 from handguard.evidence.chain import extend
 from handguard.evidence.ledger import WritePolicy
@@ -20,8 +20,9 @@ from handguard.evidence.schema import Genesis, Kind
 from handguard.evidence.signing import SigningKey
 from handguard.evidence.verification import Verdict
 from handguard.evidence.writer import EvidenceWriter
-from handguard.pipeline import Senses
+from handguard.pipeline import REPLACED, Senses
 from handguard.replay.book import holds_book, read_book
+from handguard.replay.proof import judge_run
 from handguard.replay.reproduce import reproduce
 from handguard.replay.ticks import Course
 from handguard.types import Detections, Frame, Output, Permit
@@ -196,6 +197,41 @@ def test_failures_of_camera_and_detector_are_stepped_again_too(live_run, tmp_pat
     causes = {entry.decision["cause"] for entry in result.book.entries}
     for part in ("wrong picture size", "repeated frame", "frozen", "camera", "detector ZeroDivisionError", "intruded"):
         assert any(part in cause for cause in causes), (part, causes)
+
+
+class Replaced:
+    """A detector whose device is lost at one frame; a standby answers from the next one on."""
+
+    description = "replaced"
+
+    def __init__(self, scripted, at: int) -> None:
+        self._standby, self._at = scripted({80: [(10, 40, 30, 60)]}), at
+
+    def detect(self, frame: Frame) -> Detections:
+        if frame.seq == self._at:
+            raise DeviceReplaced("the card is gone")
+        return self._standby.detect(frame)
+
+
+def test_a_standby_that_took_over_is_stepped_again_and_proves_the_run(make_run, settings, scripted, tmp_path) -> None:
+    run = make_run(settings, Replaced(scripted, at=30), frames=90)
+    result = reproduce(read_book(run))
+    assert result.divergence is None, str(result.divergence)
+    trips = [each.decision for each in result.book.entries if any(e["event"] == "tripped" for e in each.events)]
+    causes = [(each["frame_seq"], each["cause"]) for each in trips]
+    assert causes == [(30, f"blind: {REPLACED}"), (80, "intruded: stop")]
+    assert trips[0]["sensed"]["faults"] == []
+    assert any("REPRODUCED" in words for words in judge_run(run, settings, tmp_path / "out").words)
+
+
+def test_a_frame_without_hands_and_without_a_reason_is_still_found_out(make_run, settings, scripted, tmp_path) -> None:
+    def hide(records: list[dict]) -> list[dict]:
+        decisions(records)[30]["hands"] = None
+        return records
+
+    result = reproduce(read_book(forged(make_run(settings, scripted({})), tmp_path / "forged", hide)))
+    assert result.divergence is not None
+    assert "detector Unexplained" in result.divergence.stepped["cause"]
 
 
 def test_a_run_is_told_from_other_folders(live_run, tmp_path) -> None:

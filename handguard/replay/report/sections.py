@@ -171,7 +171,7 @@ def comparison(found: Comparison | None, a: str, b: str) -> Html | None:
     facts = table(
         ["", f"A: {a}", f"B: {b}"],
         [
-            ["trips", len(found.trips), len(found.trips) - found.counts["lost"] + found.counts["extra"]],
+            ["trips", len(found.trips), found.b_trips],
             ["the machine ran", ran_a, ran_b],
             ["boxes differ", "", shift],
             ["frames with another number of hands", "", found.frames_with_other_hands],
