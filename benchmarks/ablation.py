@@ -38,7 +38,7 @@ from handguard.training.coco import Sample
 from handguard.training.dataset_report import priors as fitted_priors
 from handguard.training.datasets import Split, load_split
 from handguard.training.loop import Recipe, train
-from handguard.training.meter import Progress
+from handguard.training.meter import METRICS, Progress, read_rows
 from handguard.training.sources import known_sources, weights_of
 from handguard.training.validation import answered, summary
 
@@ -143,7 +143,7 @@ def run(data: Path, scratch: Path, hours: float) -> None:
     weights = weights_of(learn, known_sources(data))
     for row in ROWS:
         out = scratch / slug(row)
-        if not (out / "row.json").exists():
+        if finished(out) is None:
             kmeans = fitted_priors(data, len(STRIDES_PX), 2)["sizes"] if row.network == "kmeans" else None
             found = trained(row, learn, judge, weights, kmeans, out, until)
             keep(out / "row.json", found)
@@ -169,7 +169,6 @@ def trained(
         learn, BATCH, ((1.0, (row.side_px,)),), STEPS, row.seed,
         replace(BASE, **row.how), weights,
     )  # fmt: skip
-    numbers: dict[str, float] = {}
 
     def evaluate(average: Ssd) -> dict[str, float]:
         network = recipe.network(row.side_px)
@@ -178,15 +177,23 @@ def trained(
         return summary(list(answered(network, judge, (row.side_px, row.side_px))))
 
     def report(progress: Progress) -> None:
-        numbers.update(progress.metrics or {})
-        if time.monotonic() > until:
+        if time.monotonic() > until and progress.step < STEPS:
             raise SystemExit(f"time is up in {row.name}, step {progress.step}")
         if progress.step % 25 == 0:
             _tell(f"{row.name}: step {progress.step}, loss {float(progress.loss.total):.3f}")
 
     train(recipe, plan, out, evaluate, report)
     cpu_s = round(time.process_time() - began_s, 1)  # of this start
-    return {**{name: round(value, 4) for name, value in numbers.items()}, "cpu_s": cpu_s}
+    last = read_rows(out / METRICS)[-1]  # also of a run that was over before this start
+    numbers = {name: round(value, 4) for name, value in last.items() if name.startswith("ap50")}
+    return {**numbers, "cpu_s": cpu_s}
+
+
+def finished(out: Path) -> dict[str, Any] | None:
+    """A row's numbers; None where it has none, or not all of them, yet."""
+    file = out / "row.json"
+    found = json.loads(file.read_text()) if file.exists() else {}
+    return found if COLUMNS.keys() <= found.keys() else None
 
 
 def _tell(line: str) -> None:
@@ -209,12 +216,8 @@ COLUMNS = {
 
 def table(scratch: Path) -> None:
     """From the finished rows: the JSON, and the page made from it."""
-    done = [(row, scratch / slug(row) / "row.json") for row in ROWS]
-    rows = [
-        {"name": row.name, "says": row.says, **json.loads(path.read_text())}
-        for row, path in done
-        if path.exists()
-    ]
+    done = [(row, finished(scratch / slug(row))) for row in ROWS]
+    rows = [{"name": row.name, "says": row.says, **numbers} for row, numbers in done if numbers]
     found = {
         "command": "python benchmarks/ablation.py run DATA SCRATCH",
         "machine": machine.described(),
@@ -222,7 +225,7 @@ def table(scratch: Path) -> None:
         "batch_size": BATCH,
         "side_px": SIDE_PX,
         "rows": rows,
-        "not_finished": [row.name for row, path in done if not path.exists()],
+        "not_finished": [row.name for row, numbers in done if not numbers],
     }
     keep(RESULTS, found)
     write_atomically(DOC, page(found).encode())

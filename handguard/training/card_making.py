@@ -3,8 +3,8 @@
 The weights are the moving average of the checkpoint. They are measured on the
 validation set through the detector of the stop path, the operating point is chosen
 there and on recordings without a hand, if there are any, and the card tells: the
-recipe, how far training got, the sources of the pictures with their licences, every
-number, and every target that is missed.
+recipe, how far training got, the sources of the pictures with their licences (those of
+earlier trainings, too), every number, and every target that is missed.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from handguard.detection.ssd import Ssd
 from handguard.detection.weights import save_model
 from handguard.errors import ModelError, mismatch
 from handguard.training import checkpoints
+from handguard.training.beforehand import require_file_name, require_near_hand
 from handguard.training.coco import Sample
 from handguard.training.datasets import Split, load_split
 from handguard.training.evaluation import OnProgress, Run, numbers, run_detector
@@ -59,9 +60,11 @@ class Order:
     notes: tuple[str, ...] = ()
     wishes: Wishes = field(default_factory=Wishes)
     side_px: int | None = None  # of a square input of about the cost wanted; None: what the network was designed for
-    old: Path | None = None  # a folder of which pictures were mixed into the training
-    inherited: Sequence[dict[str, Any]] = ()  # rows of data that the weights were trained on before
+    learnt: Sequence[dict[str, Any]] = ()  # rows of data that the weights were trained on; (): as the recipe has them
     quiet: Path | None = None  # a folder whose hand-free val pictures count false hits, where `data` has none
+
+    def __post_init__(self) -> None:
+        require_file_name(self.name)
 
 
 def package(order: Order, progress: OnProgress) -> ModelFiles:
@@ -78,6 +81,7 @@ def package(order: Order, progress: OnProgress) -> ModelFiles:
     network = build(architecture, input_px=None if side is None else (side, side), sizes=sizes)
     _fill(network, saved, order.checkpoint, architecture)
     train, val = (load_split(order.data, split) for split in (Split.TRAIN, Split.VAL))
+    require_near_hand(val, order.data)
     draft = replace(_draft(order.name, architecture, network, side), prior_sizes=sizes)
     with _unsaved(network, draft) as choice:
         run = run_detector(choice, val, progress)
@@ -87,23 +91,16 @@ def package(order: Order, progress: OnProgress) -> ModelFiles:
     chosen = choose(run.answers, order.wishes, elsewhere, empty)
     card = with_golden(network, _with_numbers(draft, run, chosen))
     known = known_sources(order.data)
+    learnt = order.learnt or recipe.get("learnt") or listed("train", train, known)  # older checkpoints lack them
+    told = {key: value for key, value in recipe.items() if key != "learnt"}
     card = replace(
         card,
-        data=[
-            *listed("train", train, known),
-            *_mixed_in(order.old),
-            *order.inherited,
-            *listed("val", val, known),
-        ],
-        recipe={**recipe, **_progress_made(saved, recipe, len(train))},
+        data=[*learnt, *listed("val", val, known)],
+        recipe={**told, **_progress_made(saved, recipe, len(train))},
         notes=[_how_far(saved, recipe, len(train)), *card.notes, *order.notes],
     )
     with writing(order.out / order.name):
         return save_model(network, card, order.out)
-
-
-def _mixed_in(old: Path | None) -> list[dict[str, Any]]:
-    return [] if old is None else listed("train (old)", load_split(old, Split.TRAIN), known_sources(old))
 
 
 def _hand_free_of(folder: Path) -> list[Sample]:

@@ -18,8 +18,10 @@ from handguard.errors import ModelError, mismatch
 from handguard.training.writing import writing
 
 CHECKPOINT = "checkpoint.pt"
-# what may change when a run goes on: how long, where, and how often it looks up
-FREE = {"steps", "time_budget_s", "device", "workers", "processes", "checkpoint_every_s", "evaluate_every_s"}
+# what may change when a run goes on: how long, where, how often it looks up, and what is told of its pictures
+FREE = {
+    "steps", "time_budget_s", "device", "workers", "processes", "checkpoint_every_s", "evaluate_every_s", "learnt"
+}  # fmt: skip
 KEPT = "; the checkpoint before it, if any, is whole, and the same command goes on from there"
 
 

@@ -7,6 +7,7 @@ learns or counts here could treat it so, and a file that holds one is refused.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Container, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,9 +22,12 @@ from handguard.errors import DatasetError, mismatch
 from handguard.types import HandClass
 
 Row = dict[str, Any]  # one object of the file
+Kinds = dict[int | str, HandClass | str]  # by category id
 T = TypeVar("T")
 
 CATEGORIES: dict[str, HandClass] = {kind.title: kind for kind in HandClass}
+MARKER = re.compile(rb"\xff[\x01-\xcf\xd8-\xfe]")  # of a JPEG; not data that looks like one, a restart, or padding
+ENDS, STAND_ALONE = 0xD9, {0x01, 0xD8}  # markers without a segment
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -42,9 +46,10 @@ class Sample:
 def load_coco(annotations: Path, images: Path) -> list[Sample]:
     """All samples of a COCO file, in its order.
 
-    Raises `DatasetError` for a missing file or key, a value of another kind, an id
-    that is given twice, an unknown category, a box outside its picture by more than
-    a pixel, a region of many hands, or no picture at all.
+    Categories that no annotation uses may be anything. Raises `DatasetError` for a
+    missing file or key, a value of another kind, an id that is given twice, an
+    annotation of a category that is none of ours, a box outside its picture by more
+    than a pixel, a region of many hands, or no picture at all.
     """
     data = _read_json(annotations)
     kinds = _kinds(annotations, data["categories"])
@@ -65,8 +70,7 @@ def load_coco(annotations: Path, images: Path) -> list[Sample]:
 def decode_picture(sample: Sample) -> NDArray[np.uint8]:
     """The picture as (H, W, 3) BGR. Raises `DatasetError` when it is missing, truncated or of another size."""
     data = _bytes_of(sample.path)
-    # a truncated JPEG still decodes, to grey: the end marker tells
-    whole = not data.startswith(b"\xff\xd8") or data.rstrip(b"\0").endswith(b"\xff\xd9")
+    whole = not data.startswith(b"\xff\xd8") or _ends(data)  # a truncated JPEG still decodes, to grey
     image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR) if whole else None
     if image is None:
         raise DatasetError(
@@ -76,6 +80,22 @@ def decode_picture(sample: Sample) -> NDArray[np.uint8]:
         found = f"{image.shape[1]}x{image.shape[0]}"
         raise DatasetError(mismatch(str(sample.path), f"{sample.width_px}x{sample.height_px} pixels", found))
     return np.asarray(image, dtype=np.uint8)
+
+
+def _ends(jpeg: bytes) -> bool:
+    """Whether its end marker is there. What follows it is of no matter: phones append films and notes.
+
+    The length of each segment is believed: a thumbnail within one has an end marker of its own.
+    """
+    at = 2
+    while marker := MARKER.search(jpeg, at):
+        at = marker.end()
+        kind = jpeg[at - 1]
+        if kind == ENDS:
+            return True
+        if kind not in STAND_ALONE:
+            at += int.from_bytes(jpeg[at : at + 2], "big")
+    return False
 
 
 def lines_of(path: Path) -> list[str]:
@@ -160,20 +180,18 @@ def _new_id(where: str, row: Row, known: Container[int | str]) -> int | str:
     return found
 
 
-def _kinds(file: Path, categories: list[Row]) -> dict[int | str, HandClass]:
-    """What each category id stands for."""
-    kinds: dict[int | str, HandClass] = {}
+def _kinds(file: Path, categories: list[Row]) -> Kinds:
+    """What each category id stands for; a name that is none of ours as it is (Roboflow lists one for all others)."""
+    kinds: Kinds = {}
     for one in categories:
         name = _value(f"{file}: categories", one, "name")
-        if not isinstance(name, str) or name not in CATEGORIES:
+        if not isinstance(name, str):
             raise DatasetError(mismatch(f"{file}: categories", " or ".join(CATEGORIES), repr(name)))
-        kinds[_new_id(f"{file}: categories", one, kinds)] = CATEGORIES[name]
+        kinds[_new_id(f"{file}: categories", one, kinds)] = CATEGORIES.get(name, name)
     return kinds
 
 
-def _sample(
-    file: Path, images: Path, image: Row, found: list[Row], kinds: Mapping[int | str, HandClass]
-) -> Sample:
+def _sample(file: Path, images: Path, image: Row, found: list[Row], kinds: Kinds) -> Sample:
     where = f"{file}: images: image {image['id']}"
     width, height = (side_px(f"{where}: {key}", _value(where, image, key)) for key in ("width", "height"))
     boxes = np.array([_xyxy(file, one, width, height) for one in found], np.float32).reshape(-1, 4)
@@ -202,9 +220,14 @@ def _known(where: str, found: object, table: Mapping[int | str, T], expected: st
     return table[found]
 
 
-def _kind(file: Path, annotation: Row, kinds: Mapping[int | str, HandClass]) -> HandClass:
+def _kind(file: Path, annotation: Row, kinds: Kinds) -> HandClass:
     where = f"{file}: annotation {annotation.get('id')}: category_id"
-    return _known(where, annotation.get("category_id"), kinds, f"one of {', '.join(map(str, kinds))}")
+    ours = ", ".join(str(number) for number, kind in kinds.items() if isinstance(kind, HandClass))
+    found = _known(where, annotation.get("category_id"), kinds, f"one of {ours}")
+    if not isinstance(found, HandClass):
+        told = f"{annotation['category_id']}, which is {shown(found)}"
+        raise DatasetError(mismatch(where, " or ".join(CATEGORIES), told))
+    return found
 
 
 def _xyxy(file: Path, annotation: Row, width: int, height: int) -> tuple[float, float, float, float]:

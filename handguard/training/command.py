@@ -14,11 +14,12 @@ from handguard.detection import card as cards
 from handguard.detection.architectures import member_of
 from handguard.detection.importing import import_checkpoint
 from handguard.detection.ssd import Ssd
-from handguard.errors import ConfigError, DatasetError, ModelError, mismatch
+from handguard.errors import ConfigError, DatasetError, mismatch
 from handguard.training import crew as crews
 from handguard.training import fine_tuning
 from handguard.training.augment import Augmentation
 from handguard.training.batches import Plan
+from handguard.training.beforehand import require_batch, require_file_name, require_near_hand
 from handguard.training.card_making import Order, package
 from handguard.training.checkpoints import CHECKPOINT
 from handguard.training.coco import Sample
@@ -27,8 +28,9 @@ from handguard.training.evaluation import write_numbers
 from handguard.training.listening import Listener, reporter
 from handguard.training.loop import Recipe, train
 from handguard.training.operating_point import Wishes
+from handguard.training.origin import Rows, each_once, origin_of, require_same_priors
 from handguard.training.recipe_file import Ordered, Sides, read_recipe_file
-from handguard.training.sources import known_sources, weights_of
+from handguard.training.sources import known_sources, listed, weights_of
 from handguard.training.validation import answered, summary
 
 
@@ -92,6 +94,11 @@ class Course:
             crew.ranks,
         )
 
+    def learnt(self, data: Path, plan: Plan) -> Rows:
+        """Rows for the card: what the weights learn from here, in the folder and the old one, and did before."""
+        old = listed("train (old)", plan.old, known_sources(self.mixed_in)) if self.mixed_in else []
+        return each_once([*listed("train", plan.samples, known_sources(data)), *old, *self.inherited])
+
     def _require_sources(self, there: set[str]) -> None:
         """A misspelt name would weigh nothing, and nobody would know."""
         if strangers := sorted(self.source_weights.keys() - there):
@@ -112,15 +119,17 @@ def train_command(job: Job, listener: Listener) -> None:
             prior_sizes=sizes,
         )
     )
-    network = None
+    network, before = None, None
     if job.init is not None:
-        _require_same_priors(job.init, sizes)
+        if before := origin_of(job.init):
+            require_same_priors(before, sizes)
         network = recipe.network()
         imported = import_checkpoint(job.init, network, reset_heads=job.reset_heads)
         as_built = f", new: {', '.join(imported.as_built)}" if imported.as_built else ""
         recipe = replace(recipe, start=f"{job.init.name} ({imported.layout} layout{as_built})")
     sides = ordered.sides_px or growing_sides(job.architecture)
-    course = Course(sides, ordered.augmentation, ordered.source_weights)
+    inherited = before.learnt if before else ()
+    course = Course(sides, ordered.augmentation, ordered.source_weights, inherited=inherited)
     _trained(job, recipe, course, network, listener)
 
 
@@ -129,8 +138,10 @@ def fine_tune_command(job: Job, model: str, name: str, old: fine_tuning.Old, lis
 
     With `old` pictures the table tells, too, what became of the model on those.
     """
+    require_file_name(name)
     base = fine_tuning.load_base(model)
     judged = old.judged(job.data)
+    require_near_hand(judged[fine_tuning.SITE], job.data)
     before = {
         where: fine_tuning.measured(base.files, val, listener.progress) for where, val in judged.items()
     }
@@ -178,8 +189,11 @@ def _trained(
 ) -> cards.ModelFiles | None:
     """Train and write the model; the files in the leading process, None in the others."""
     val = load_split(job.data, Split.VAL)
+    require_near_hand(val, job.data)
     crew = crews.gather(job.device)
     plan = course.plan(job, crew)
+    require_batch(recipe, plan)
+    recipe = replace(recipe, learnt=course.learnt(job.data, plan))
     evaluate = evaluator(recipe, val, course.side_px)
     train(recipe, plan, job.out, evaluate, reporter(listener, crew, recipe, job.out), init, crew)
     files = None
@@ -191,28 +205,12 @@ def _trained(
             job.out,
             wishes=job.wishes,
             side_px=course.side_px,
-            old=course.mixed_in,
-            inherited=course.inherited,
+            learnt=recipe.learnt,
             quiet=course.old,
         )
         files = write_model(order, listener)
     crew.disband()
     return files
-
-
-def _require_same_priors(init: Path, sizes: list[list[list[float]]] | None) -> None:
-    """Our own weights learnt boxes as offsets from priors that their card names; shapes alone would not tell.
-
-    Raises `ModelError` where the network has others.
-    """
-    card = init.with_suffix(".json")
-    if init.suffix != cards.WEIGHTS or not card.is_file():
-        return
-    learnt = cards.read_card(cards.ModelFiles(init, card)).prior_sizes
-    if learnt != sizes:
-        words = {True: "the network's own rule", False: "sizes of their own"}
-        expected = f"the priors that its weights learnt with ({words[learnt is None]})"
-        raise ModelError(mismatch(f"{card}: prior_sizes", expected, f"{words[sizes is None]} (--priors)"))
 
 
 def read_priors(path: Path) -> list[list[list[float]]]:

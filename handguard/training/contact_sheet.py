@@ -1,7 +1,8 @@
 """A page of faults as pictures: each cut out with its surroundings, framed and captioned.
 
 The pictures show people. A sheet goes into the folder a person named, and a
-`.gitignore` beside it keeps it out of every repository.
+`.gitignore` beside it keeps it out of every repository. One that a person wrote is
+left as it is; where it lets anything through, the folder is refused.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from handguard.atomic import write_atomically
+from handguard.errors import ConfigError, mismatch
 from handguard.training.coco import decode_picture
 from handguard.training.faults import Fault
 
@@ -23,13 +25,26 @@ SURROUNDINGS = 3.0  # side of the cut-out, in longer sides of the box; at most t
 LEAST_CUT_PX = 64
 FRAME_BGR, INK_BGR, PAPER_BGR = (60, 60, 235), (40, 40, 40), (245, 245, 245)
 
+EVERYTHING = {b"*", b"/*", b"**", b"/**"}  # lines of a .gitignore
+LET_THROUGH = {b"!.gitignore", b"!/.gitignore"}  # may be: the file itself shows nobody
+
 Image = NDArray[np.uint8]
 
 
 def keep_out_of_repositories(folder: Path) -> None:
-    """Make the folder, and let git pass it by."""
+    """Make the folder, and let git pass it by. Raises `ConfigError` where its own `.gitignore` does not."""
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / ".gitignore").write_text("*\n")
+    file = folder / ".gitignore"
+    try:
+        with file.open("xb") as fresh:
+            fresh.write(b"*\n")
+    except FileExistsError:
+        lines = {line.rstrip() for line in file.read_bytes().splitlines()}
+        excepted = {line for line in lines if line.startswith(b"!")}
+        if not lines & EVERYTHING or excepted - LET_THROUGH:
+            expected = "one that ignores everything (*), for the pictures show people"
+            told = mismatch(str(file), expected, "one that lets files through")
+            raise ConfigError(f"{told}; name a folder of their own") from None
 
 
 def draw_sheet(faults: Sequence[Fault], path: Path) -> None:

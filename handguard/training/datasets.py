@@ -3,8 +3,8 @@
     COCO   SPLIT/annotations.json (or _annotations.coco.json), pictures in SPLIT/images or SPLIT
     VOC    SPLIT/Annotations/*.xml and SPLIT/JPEGImages; or one folder for both splits,
            told apart by ImageSets/Main/SPLIT.txt; or SPLIT/*.xml beside the pictures
-    YOLO   SPLIT/images and SPLIT/labels, or images/SPLIT and labels/SPLIT;
-           class names in data.yaml or classes.txt
+    YOLO   SPLIT/images and SPLIT/labels, or images/SPLIT and labels/SPLIT, both with the
+           same sub-folders if any; class names in data.yaml or classes.txt
 
 SPLIT is `train` or `val` (`valid` is understood). The form is chosen by what is
 there; a folder that is none of these is refused with this list.
@@ -12,6 +12,7 @@ there; a folder that is none of these is refused with this list.
 
 from __future__ import annotations
 
+import re
 from enum import Enum
 from pathlib import Path
 
@@ -21,7 +22,7 @@ from handguard.training.voc import load_voc
 from handguard.training.yolo import class_names, load_yolo
 
 COCO_FILES = ("annotations.json", "_annotations.coco.json")
-PICTURES = {".jpg", ".jpeg", ".png", ".bmp", ".webp"}
+VERDICT = re.compile(r"\s+(-1|0|1)$")  # that a list of VOC may give beside a name
 
 
 class Split(Enum):
@@ -61,8 +62,8 @@ def _coco(root: Path, split: str) -> list[Sample] | None:
 def _voc(root: Path, split: str) -> list[Sample] | None:
     listed = root / "ImageSets" / "Main" / f"{split}.txt"
     if listed.is_file():
-        names = [line.split()[0] for line in lines_of(listed) if line.strip()]
-        files = [root / "Annotations" / f"{name}.xml" for name in names]
+        folder = root / "Annotations"
+        files = [_annotation(folder, line.strip()) for line in lines_of(listed) if line.strip()]
         return load_voc(files, root / "JPEGImages", root.name)
     folder = root / split
     if (folder / "Annotations").is_dir():
@@ -73,12 +74,17 @@ def _voc(root: Path, split: str) -> list[Sample] | None:
     return load_voc(beside, folder, root.name) if beside else None
 
 
+def _annotation(folder: Path, line: str) -> Path:
+    """The file of a name, which may hold spaces, as it stands in a list: alone, or with a verdict after it."""
+    whole = folder / f"{line}.xml"
+    return whole if whole.is_file() else folder / f"{VERDICT.sub('', line)}.xml"
+
+
 def _yolo(root: Path, split: str) -> list[Sample] | None:
     for images, labels in (
         (root / split / "images", root / split / "labels"),
         (root / "images" / split, root / "labels" / split),
     ):
         if labels.is_dir():
-            pictures = sorted(path for path in images.glob("*") if path.suffix.lower() in PICTURES)
-            return load_yolo(pictures, labels, class_names((root / split, root)), root.name)
+            return load_yolo(images, labels, class_names((root / split, root)), root.name)
     return None

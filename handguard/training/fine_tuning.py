@@ -25,6 +25,7 @@ from handguard.training.card_making import CLASSES
 from handguard.training.coco import Sample
 from handguard.training.datasets import Split, load_split
 from handguard.training.evaluation import OnProgress, numbers, run_detector
+from handguard.training.origin import inherited
 
 LEARNING_RATE = 3e-4
 WARMUP_STEPS = 50
@@ -74,8 +75,7 @@ class Base:
     @property
     def data(self) -> Rows:
         """What it was trained on, for the card of what becomes of it."""
-        learnt = [row for row in self.card.data if str(row["split"]).startswith("train")]
-        return [{**row, "split": f"{row['split']} of {self.card.name}"} for row in learnt]
+        return inherited(self.card.data, self.card.name)
 
 
 def load_base(model: str) -> Base:

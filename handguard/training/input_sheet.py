@@ -14,7 +14,6 @@ import cv2
 import numpy as np
 
 from handguard.atomic import write_atomically
-from handguard.errors import DatasetError, mismatch
 from handguard.training.augment import NONE, Augmentation, augmented
 from handguard.training.coco import Sample
 from handguard.training.contact_sheet import keep_out_of_repositories
@@ -37,40 +36,43 @@ PARTS = {
 }
 
 
-def draw_inputs(samples: Sequence[Sample], how: Augmentation, folder: Path, seed: int = 0) -> list[Path]:
-    """PNG files into `folder`: one for each part alone, and `together.png` as `how` mixes them."""
+def draw_inputs(samples: Sequence[Sample], how: Augmentation, folder: Path, seed: int = 0) -> list[str]:
+    """PNG files into `folder`: one for each part alone, and `together.png` as `how` mixes them.
+
+    Returns a line for each: its path, or why it was left out. Raises `ConfigError` for a folder
+    that git would not pass by.
+    """
     with writing(folder):
         keep_out_of_repositories(folder)
         return [_sheet(samples, one, name, folder, seed) for name, one in {**PARTS, "together": how}.items()]
 
 
-def _sheet(samples: Sequence[Sample], how: Augmentation, name: str, folder: Path, seed: int) -> Path:
+def _sheet(samples: Sequence[Sample], how: Augmentation, name: str, folder: Path, seed: int) -> str:
+    first, lacking = _fitting(samples, name)
+    if not first:
+        return f"{name}: left out, for {lacking}"
     rng = np.random.default_rng(seed)
-    pool = _fitting(samples, how, name)
-    tiles = [_input(pool, rng, how) for _ in range(ROWS * COLUMNS)]
+    tiles = [_input((first, list(samples)), rng, how) for _ in range(ROWS * COLUMNS)]
     rows = [np.hstack(tiles[start : start + COLUMNS]) for start in range(0, len(tiles), COLUMNS)]
     _, coded = cv2.imencode(".png", np.vstack(rows))
     path = folder / f"{name}.png"
     write_atomically(path, coded.tobytes())
-    return path
+    return str(path)
 
 
-def _fitting(samples: Sequence[Sample], how: Augmentation, name: str) -> tuple[list[Sample], list[Sample]]:
-    """What is drawn first, and what the other three are: a part is shown on pictures that it can change."""
+def _fitting(samples: Sequence[Sample], name: str) -> tuple[list[Sample], str]:
+    """What is drawn first (a part is shown on pictures that it can change), and what is wrong if there is none."""
     gloved = [one for one in samples if (one.labels == HandClass.GLOVED_HAND).any()]
-    empty = [one for one in samples if len(one.boxes_px) == 0]
-    every = list(samples)
     handed = [one for one in samples if len(one.boxes_px)]
+    empty = [one for one in samples if len(one.boxes_px) == 0]
+    no_glove, no_hand = ("no training picture shows a gloved hand", "no training picture shows a hand")
     fitting = {
-        "recolored-gloves": (gloved, "a gloved hand"),
-        "textured-gloves": (gloved, "a gloved hand"),
-        "pasted-hands": (empty, "a hand-free picture"),
-        "cut-hands": (handed, "a hand"),
+        "recolored-gloves": (gloved, no_glove),
+        "textured-gloves": (gloved, no_glove),
+        "pasted-hands": (empty if handed else [], "no training picture is hand-free" if handed else no_hand),
+        "cut-hands": (handed, no_hand),
     }
-    first, wanted = fitting.get(name, (every, "one"))
-    if not first:
-        raise DatasetError(mismatch("training pictures", f"{wanted}, to show {name}", "none"))
-    return first, every
+    return fitting.get(name, (list(samples), "there is no training picture"))
 
 
 def _input(pool: tuple[list[Sample], list[Sample]], rng: np.random.Generator, how: Augmentation) -> Image:

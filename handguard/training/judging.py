@@ -11,6 +11,7 @@ from handguard.detection.loading import Choice, files_of
 from handguard.errors import DatasetError, mismatch
 from handguard.training import footage
 from handguard.training.coco import Sample, load_coco
+from handguard.training.contact_sheet import keep_out_of_repositories
 from handguard.training.evaluation import numbers, run_detector, write_numbers
 from handguard.training.footage import StopZone
 from handguard.training.listening import Listener
@@ -44,7 +45,7 @@ def evaluate_command(wanted: Wanted, listener: Listener) -> None:
     """Measure a model at its operating point, the card's unless chosen; numbers as JSON, pictures into `plots`."""
     choice = wanted.choice
     card = cards.read_card(files_of(choice))
-    score = choice.min_score or card.operating_point.min_score
+    score = card.operating_point.min_score if choice.min_score is None else choice.min_score
     found: dict[str, Any] = {"model": card.name, "weights_sha256": card.weights_sha256}
     if wanted.annotations is not None and wanted.images is not None:
         samples = load_coco(wanted.annotations, wanted.images)
@@ -59,6 +60,9 @@ def evaluate_command(wanted: Wanted, listener: Listener) -> None:
 def _on_pictures(
     choice: Choice, samples: list[Sample], score: float, plots: Path | None, listener: Listener
 ) -> dict[str, Any]:
+    if plots is not None:
+        with writing(plots):
+            keep_out_of_repositories(plots)  # a folder that may not be used is told before the work
     run = run_detector(choice, samples, listener.progress)
     found = numbers(run, score)
     if any(len(sample.boxes_px) for sample in samples):
@@ -70,10 +74,12 @@ def _on_pictures(
 
 
 def _on_footage(choice: Choice, place: Path, zone: StopZone, listener: Listener) -> dict[str, Any]:
-    all_of = [footage.watched(choice, video, zone, listener.progress) for video in footage.recordings(place)]
+    videos = footage.recordings(place)
+    names = [video.relative_to(place).as_posix() if place.is_dir() else video.name for video in videos]
+    all_of = [footage.watched(choice, video, zone, listener.progress) for video in videos]
     return {
         "stop_zone": asdict(zone),
-        "recordings": {one.name: footage.told(one) for one in all_of},
+        "recordings": {name: footage.told(one) for name, one in zip(names, all_of, strict=True)},
         "together": footage.together(all_of),
     }
 

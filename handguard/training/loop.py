@@ -5,9 +5,10 @@
         predict in bfloat16, loss in float32
         refuse a loss or a gradient that is not finite
         step, then follow with the moving average (what is evaluated and shipped)
-        now and then: write a checkpoint, evaluate, write a row of losses and of metrics
+        now and then: write a checkpoint and a row of losses, evaluate, write a row of metrics
 
-A checkpoint holds the weights, their moving average, the optimiser and the step;
+A run that is over is not trained further when it is started again; an evaluation that it
+was killed in is made up for. A checkpoint holds the weights, their moving average, the optimiser and the step;
 because a batch is a function of the step, a killed run continues on the same
 loss curve (except under a time budget, where the learning rate and the input side
 follow the clock).
@@ -33,7 +34,7 @@ from handguard.errors import ConfigError, HandguardError, mismatch
 from handguard.training.batches import Batch, Plan, ShareDone, arriving
 from handguard.training.checkpoints import CHECKPOINT, Checkpoint, resume, save
 from handguard.training.crew import Crew
-from handguard.training.meter import Meter, Progress, note
+from handguard.training.meter import LOSSES, METRICS, Meter, Progress, note, read_rows
 from handguard.training.writing import writing
 
 
@@ -58,6 +59,7 @@ class Recipe:
     evaluate_every_s: float = 900.0
     start: str = "scratch (no weights from elsewhere)"
     prior_sizes: list[list[list[float]]] | None = None  # None: the network's own rule
+    learnt: Sequence[dict[str, Any]] = ()  # rows of data for the card: all that the weights are trained on
 
     def network(self, side_px: int | None = None) -> Ssd:
         """An untrained network of this recipe, for its own input size or for a square of `side_px`."""
@@ -84,14 +86,15 @@ def train(
     checkpoint that cannot be written; the one before it is whole in both cases.
     """
     crew, meant = crew or Crew(recipe.device), described(recipe, plan)
-    _make_folder(out)
     torch.manual_seed(plan.seed)
     model, average, optimizer = _prepared(init or recipe.network(), recipe, crew.device)
-    saved = resume(out / CHECKPOINT, model, average, optimizer, meant)
+    saved = resume(_made(out) / CHECKPOINT, model, average, optimizer, meant)
     step = saved.step if saved else 0
     priors, meter = _PriorsBySide(recipe, crew.device), _meter(recipe, saved)
     called = crew.wrapped(_learning(model, recipe.frozen))
     share_done, lossy = _clock(plan, recipe, meter), _loss_of(model.score_kind, recipe.focal_loss)
+    if saved and (step >= plan.steps or crew.agreed(share_done(step)) >= 1.0):
+        return _over(average, out, _last_noted(out, step, plan.steps), evaluate, report, meter, crew)
 
     for batch in arriving(plan, step, recipe.workers, share_done):
         meter.data_arrived()
@@ -112,18 +115,44 @@ def train(
         weighed = crew.leads and (meter.due("evaluate") or last)
         if kept := crew.leads and (meter.due("checkpoint") or weighed):
             save(out / CHECKPOINT, model, average, optimizer, step, meant, meter.trained_s)
-        metrics = evaluate(average) if weighed else None
-        progress = meter.progress(step, plan.steps, loss, len(batch.images) * crew.ranks, metrics)
+        progress = meter.progress(step, plan.steps, loss, len(batch.images) * crew.ranks)
         note(out, progress, {**meter.mean_loss(), "learning_rate": rate} if kept else None)
-        report(progress)
+        report(_weighed(out, progress, meter, evaluate(average)) if weighed else progress)
         if last:
             break
     return average
 
 
-def _make_folder(out: Path) -> None:
+def _weighed(out: Path, progress: Progress, meter: Meter, metrics: dict[str, float]) -> Progress:
+    """What an evaluation found, noted."""
+    told = meter.evaluated(progress, metrics)
+    note(out, told, None)
+    return told
+
+
+def _over(
+    average: Ssd, out: Path, last: Progress, evaluate: Evaluate, report: Report, meter: Meter, crew: Crew
+) -> Ssd:
+    """A run of which nothing is left to train: evaluated at its last step, unless that was done."""
+    if crew.leads and all(row["step"] != last.step for row in read_rows(out / METRICS)):
+        report(_weighed(out, last, meter, evaluate(average)))
+    return average
+
+
+def _last_noted(out: Path, step: int, steps: int) -> Progress:
+    """What losses.csv says of a step that was trained before; not-a-number where it lacks its row."""
+    rows = {row["step"]: row for row in read_rows(out / LOSSES)}
+    classes, boxes, rate, waited = (
+        rows.get(step, {}).get(name, math.nan)
+        for name in ("loss_classes", "loss_boxes", "images_per_s", "waited_share")
+    )
+    return Progress(step, steps, Loss(torch.tensor(classes), torch.tensor(boxes)), rate, waited, math.nan)
+
+
+def _made(out: Path) -> Path:
     with writing(out):
         out.mkdir(parents=True, exist_ok=True)
+    return out
 
 
 def _meter(recipe: Recipe, saved: Checkpoint | None) -> Meter:

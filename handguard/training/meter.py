@@ -9,7 +9,7 @@ from __future__ import annotations
 import csv
 import io
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -65,9 +65,7 @@ class Meter:
         self._last[what] = time.monotonic()
         return True
 
-    def progress(
-        self, step: int, steps: int, loss: Loss, images: int, metrics: dict[str, float] | None
-    ) -> Progress:
+    def progress(self, step: int, steps: int, loss: Loss, images: int) -> Progress:
         """A step is done; `images` were in it."""
         self._step_ended = time.monotonic()
         self._images += images
@@ -75,7 +73,12 @@ class Meter:
         detached = Loss(loss.classes.detach(), loss.boxes.detach())
         self._since.append(detached)
         rate, waited = self._images / elapsed, self._waited_s / elapsed
-        return Progress(step, steps, detached, rate, waited, self.trained_s, metrics)
+        return Progress(step, steps, detached, rate, waited, self.trained_s)
+
+    def evaluated(self, progress: Progress, metrics: dict[str, float]) -> Progress:
+        """The same step once more, with what an evaluation after it found; that time was no waiting for data."""
+        self._step_ended = time.monotonic()
+        return replace(progress, trained_s=self.trained_s, metrics=metrics)
 
     def mean_loss(self) -> dict[str, float]:
         """Over the steps since it was last asked for; at least one."""

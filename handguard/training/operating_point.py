@@ -4,7 +4,8 @@ Two wishes pull at it. A machine must stop for a hand, so the score may be no
 higher than the one that finds the wanted share of near hands. And it must not stop
 for nothing, or people will bypass it, so hand-free pictures may show only so many
 false hits. Where both can be had, the first decides; where they cannot, the second
-does, and the card says plainly that the wanted share is not reached.
+does, and the card says plainly that the wanted share is not reached. Where even the
+highest score that can be set shows too many, the card says that.
 
 Where recordings without a hand are at hand, no score given on any of their frames may
 count, whatever else is wished: thousands of frames of the place itself know more about
@@ -35,7 +36,7 @@ from handguard.training.measures import (
 )
 from handguard.training.metrics import Curve, curve
 
-LOWEST, HIGHEST = 0.01, 0.99
+LOWEST, HIGHEST = 0.01, 0.9999  # that can be set
 DIGITS = 4  # of a score in a card
 
 
@@ -89,12 +90,13 @@ def choose(
     for_recall = _score_for_recall(near, wishes.recall_near)
     for_quiet = _score_for_quiet(curve(against_truth(quiet.answers)), at_most)
     fulfilled = for_recall is not None and for_recall >= for_quiet
-    score = for_recall if fulfilled and for_recall is not None else for_quiet
-    rule = _rule(wishes, quiet, fulfilled)
+    wanted = for_recall if fulfilled and for_recall is not None else for_quiet
+    rule = _rule(wishes, quiet, fulfilled, reached=wanted <= HIGHEST)
     above = _rounded(np.float32(empty.highest), up=True) if empty else LOWEST
-    if empty is not None and above > score:
-        score, fulfilled = above, False
-        rule = f"just above every score given on {empty.frames:,} recorded frames without a hand"
+    if empty is not None and above > wanted:
+        wanted, fulfilled = above, False
+        rule = _rule_of_empty(empty, reached=wanted <= HIGHEST)
+    score = min(wanted, HIGHEST)
     return Chosen(score, fulfilled, _words(answers, quiet, near, score, rule))
 
 
@@ -121,14 +123,14 @@ def quiet_score(answers: Sequence[Answer], false_per_hand_free: float) -> float 
 
 
 def _score_for_recall(near: Curve, share: float) -> float | None:
-    """The highest score at which the share is found; None if it is found at no score."""
+    """The highest score that can be set at which the share is found; None if it is found at no score."""
     needed = math.ceil(share * near.wanted - 1e-9)
     found = near.scores[near.right]
-    return None if len(found) < needed else _rounded(found[needed - 1], up=False)
+    return None if len(found) < needed else min(_rounded(found[needed - 1], up=False), HIGHEST)
 
 
 def _score_for_quiet(quiet: Curve, at_most: float) -> float:
-    """The lowest score with at most so many false hits."""
+    """The lowest score with at most so many false hits; over `HIGHEST` where no score that can be set will do."""
     wrong = quiet.scores[~quiet.right]
     first_too_many = math.floor(at_most + 1e-9)
     if len(wrong) <= first_too_many:
@@ -144,17 +146,29 @@ def _rounded(score: np.float32, *, up: bool) -> float:
         near += 10**-DIGITS
     elif not up and above:
         near -= 10**-DIGITS
-    return round(min(max(near, LOWEST), HIGHEST), DIGITS)
+    return round(max(near, LOWEST), DIGITS)
 
 
-def _rule(wishes: Wishes, quiet: _Quiet, fulfilled: bool) -> str:
+def _rule(wishes: Wishes, quiet: _Quiet, fulfilled: bool, *, reached: bool) -> str:
     wish = f"{100 * wishes.recall_near:.0f} % of near hands (longer side at least 1/12 of the picture's)"
     if fulfilled:
         return f"the highest score that finds {wish}"
+    if not reached:
+        return (
+            f"the highest score that can be set, at which there are still more than "
+            f"{wishes.false_per_hand_free:g} false hits a {quiet.called}"
+        )
     return (
         f"the lowest score with at most {wishes.false_per_hand_free:g} false hits a {quiet.called}, "
         f"because {wish} cannot be found at that price"
     )
+
+
+def _rule_of_empty(empty: Empty, *, reached: bool) -> str:
+    frames = f"{empty.frames:,} recorded frames without a hand"
+    if reached:
+        return f"just above every score given on {frames}"
+    return f"the highest score that can be set, NOT above every score given on {frames} (up to {empty.highest:.6f})"
 
 
 def _words(answers: Sequence[Answer], quiet: _Quiet, near: Curve, score: float, rule: str) -> str:

@@ -1,11 +1,14 @@
 """Annotated pictures in YOLO form: one text file per picture, `class x y width height` a line, as fractions.
 
-A picture without a text file, or with an empty one, shows no hand. What class
+A picture without a text file, or with an empty one, shows no hand. Sub-folders of
+pictures have the same below labels: `images/day1/a.jpg`, `labels/day1/a.txt`. A text
+file that belongs to no picture is refused, for its hands would be lost. What class
 numbers mean stands in `data.yaml` (`names`) or in `classes.txt`.
 """
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -18,29 +21,51 @@ from handguard.errors import DatasetError, mismatch
 from handguard.training.coco import CATEGORIES, Sample, inside, lines_of
 from handguard.types import HandClass
 
+PICTURES = {".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"}
+CLASSES = "classes.txt"
 
-def load_yolo(
-    pictures: Sequence[Path], labels: Path, kinds: Sequence[HandClass], source: str
-) -> list[Sample]:
-    """One sample per picture, numbered from 1; every picture is read for its size. Raises `DatasetError`."""
+
+def load_yolo(images: Path, labels: Path, kinds: Sequence[HandClass], source: str) -> list[Sample]:
+    """One sample per picture below `images`, numbered from 1; every picture is read for its size.
+
+    Raises `DatasetError`, also for the first text file below `labels` that belongs to no picture.
+    """
+    pictures = [path for path in _files_below(images) if path.suffix.lower() in PICTURES]
     if not pictures:
-        raise DatasetError(mismatch(str(labels.parent), "at least one picture", "none"))
-    return [_sample(number, one, labels, kinds, source) for number, one in enumerate(pictures, 1)]
+        raise DatasetError(mismatch(str(images), "at least one picture", "none"))
+    named = [labels / path.relative_to(images).with_suffix(".txt") for path in pictures]
+    _require_answered(images, labels, set(named))
+    pairs = zip(pictures, named, strict=True)
+    return [_sample(number, *pair, kinds, source) for number, pair in enumerate(pairs, 1)]
 
 
 def class_names(folders: Sequence[Path]) -> list[HandClass]:
     """From the first `data.yaml` or `classes.txt` in these folders. Raises `DatasetError`."""
     for folder in folders:
-        for file, read in ((folder / "data.yaml", _from_yaml), (folder / "classes.txt", _from_lines)):
+        for file, read in ((folder / "data.yaml", _from_yaml), (folder / CLASSES, _from_lines)):
             if file.is_file():
                 return [_kind(file, name) for name in read(file)]
     where = " or ".join(str(folder) for folder in folders)
     raise DatasetError(mismatch(where, "data.yaml or classes.txt, which names the classes", "neither"))
 
 
-def _sample(number: int, path: Path, labels: Path, kinds: Sequence[HandClass], source: str) -> Sample:
+def _files_below(folder: Path) -> list[Path]:
+    """In order of their paths; links are followed."""
+    walked = os.walk(folder, followlinks=True)
+    return sorted(Path(where) / name for where, _, names in walked for name in names)
+
+
+def _require_answered(images: Path, labels: Path, known: set[Path]) -> None:
+    for file in _files_below(labels):
+        if file.suffix.lower() == ".txt" and file.name != CLASSES and file not in known:
+            place = images / file.relative_to(labels).with_suffix("")
+            expected = f"a picture of this name, {place} with one of {' '.join(sorted(PICTURES))}"
+            raise DatasetError(mismatch(str(file), expected, "none"))
+
+
+def _sample(number: int, path: Path, file: Path, kinds: Sequence[HandClass], source: str) -> Sample:
+    """`file` may be absent."""
     height, width = read_picture(path).shape[:2]
-    file = labels / f"{path.stem}.txt"
     lines = lines_of(file) if file.is_file() else []
     numbered = [(f"{file}: line {i}", line) for i, line in enumerate(lines, 1) if line.strip()]
     rows = [(where, *_row(where, line, kinds)) for where, line in numbered]

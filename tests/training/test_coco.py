@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import cv2
+import numpy as np
 import pytest
 
 from handguard.errors import DatasetError
@@ -35,9 +37,22 @@ def test_an_empty_data_set_is_refused(drawn: DrawnSet) -> None:
     refused(drawn, "images: expected at least one picture, found none")
 
 
-def test_an_unknown_category_is_refused_by_its_name(drawn: DrawnSet) -> None:
+def test_an_annotation_of_an_unknown_category_is_refused_by_its_name(drawn: DrawnSet) -> None:
     drawn.change("train", "categories", [{"id": 1, "name": "hand"}, {"id": 2, "name": "foot"}])
-    refused(drawn, "categories: expected hand or gloved_hand, found 'foot'")
+    first_box(drawn, category_id=2)
+    refused(drawn, 'annotation 1: category_id: expected hand or gloved_hand, found 2, which is "foot"')
+
+
+def test_a_category_that_no_annotation_uses_may_be_anything(drawn: DrawnSet) -> None:
+    """As in every COCO export of Roboflow."""
+    before = load_split(drawn.root, Split.TRAIN)
+    ours = json.loads(drawn.annotations("train").read_text())["categories"]
+    drawn.change("train", "categories", [{"id": 0, "name": "hands", "supercategory": "none"}, *ours])
+    after = load_split(drawn.root, Split.TRAIN)
+    assert [one.labels.tolist() for one in after] == [one.labels.tolist() for one in before]
+    assert any(len(one.labels) for one in after)
+    first_box(drawn, category_id=7)
+    refused(drawn, "annotation 1: category_id: expected one of 1, 2, found 7")
 
 
 def test_a_category_id_that_nobody_named_is_refused(drawn: DrawnSet) -> None:
@@ -194,6 +209,38 @@ def test_a_picture_of_another_size_is_refused(drawn: DrawnSet) -> None:
     drawn.change("train", "annotations", [])
     with pytest.raises(DatasetError, match=r"003\.jpg: expected 97x80 pixels, found 96x80"):
         decode_picture(load_split(drawn.root, Split.TRAIN)[0])
+
+
+SAMSUNG = b"\0\0\x01\n\x0e\0\0\0Image_UTC_Data1700000000000SEFHk\0\0\0\x01\0\0\0SEFT"
+FILM = b"\0\0\0\x18ftypmp42\0\0\0\0isommp42" + bytes(range(256)) * 20
+PLAIN, PROGRESSIVE = [], [cv2.IMWRITE_JPEG_PROGRESSIVE, 1, cv2.IMWRITE_JPEG_RST_INTERVAL, 2]
+
+
+def with_thumbnail(jpeg: bytes) -> bytes:
+    """A JPEG within a segment of the JPEG, as cameras have it; its end marker is not that of the picture."""
+    small = cv2.imencode(".jpg", np.full((8, 8, 3), 90, np.uint8))[1].tobytes()
+    segment = b"Exif\0\0" + small
+    return jpeg[:2] + b"\xff\xe1" + (len(segment) + 2).to_bytes(2, "big") + segment + jpeg[2:]
+
+
+@pytest.mark.parametrize("coding", [PLAIN, PROGRESSIVE], ids=["plain", "progressive"])
+def test_a_whole_jpeg_may_have_anything_after_it_and_a_truncated_one_is_refused(
+    drawn: DrawnSet, coding: list[int]
+) -> None:
+    sample = load_split(drawn.root, Split.TRAIN)[0]
+    image = decode_picture(sample)
+    jpeg = with_thumbnail(cv2.imencode(".jpg", image, coding)[1].tobytes())
+    sample.path.write_bytes(jpeg)
+    whole = decode_picture(sample)
+    assert np.abs(whole.astype(int) - image).mean() < 10
+    for trailer in (b"\n", b"\0" * 9, b"\xff", b"\xff\xd9", SAMSUNG, FILM):
+        sample.path.write_bytes(jpeg + trailer)
+        assert np.array_equal(decode_picture(sample), whole)
+    for length in {*range(2, len(jpeg), 97), len(jpeg) - 2, len(jpeg) - 1}:
+        for trailer in (b"", b"\n"):
+            sample.path.write_bytes(jpeg[:length] + trailer)
+            with pytest.raises(DatasetError, match=r"001\.jpg: expected a complete picture, found"):
+                decode_picture(sample)
 
 
 def test_a_missing_picture_is_refused(drawn: DrawnSet) -> None:

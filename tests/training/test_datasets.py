@@ -6,6 +6,7 @@ import json
 import shutil
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
@@ -79,10 +80,74 @@ def test_voc_with_lists_of_both_splits_says_the_same(drawn: DrawnSet, tmp_path: 
     same(samples[9:], load_split(tmp_path / "voc", Split.VAL))
 
 
+def test_names_in_a_list_of_voc_may_have_spaces_and_a_verdict(drawn: DrawnSet, tmp_path: Path) -> None:
+    samples = load_split(drawn.root, Split.TRAIN)[:4]
+    as_voc(samples, tmp_path / "voc")
+    renamed = {"001": "left hand", "002": "left", "003": "shift 1", "004": "4"}
+    for old, new in renamed.items():
+        file = tmp_path / "voc" / "Annotations" / f"{old}.xml"
+        file.rename(file.with_name(f"{new}.xml"))
+    lists = tmp_path / "voc" / "ImageSets" / "Main"
+    lists.mkdir(parents=True)
+    (lists / "train.txt").write_text("left hand\nleft  1\nshift 1\n4 -1\n")
+    same(samples, load_split(tmp_path / "voc", Split.TRAIN))
+    (lists / "train.txt").write_text("left hand 0\nleft\nshift 1 1\n 4\t1 \n")
+    same(samples, load_split(tmp_path / "voc", Split.TRAIN))
+    (lists / "train.txt").write_text("left hand 2\n")
+    with pytest.raises(DatasetError, match=r"left hand 2\.xml: expected a VOC annotation"):
+        load_split(tmp_path / "voc", Split.TRAIN)
+
+
 def test_yolo_folders_say_the_same_as_coco(drawn: DrawnSet, tmp_path: Path) -> None:
     for split in Split:
         as_yolo(load_split(drawn.root, split), tmp_path / "yolo", split.value)
         same(load_split(drawn.root, split), load_split(tmp_path / "yolo", split))
+
+
+@pytest.mark.parametrize("split_first", [True, False])
+def test_yolo_folders_may_have_sub_folders(drawn: DrawnSet, tmp_path: Path, split_first: bool) -> None:
+    samples, root = load_split(drawn.root, Split.TRAIN), tmp_path / "yolo"
+    as_yolo(samples, root, "train")
+    images, labels = root / "train" / "images", root / "train" / "labels"
+    for path in [*images.iterdir(), *labels.iterdir()]:
+        day = path.parent / ("day1" if path.stem < "007" else "day2/late")
+        day.mkdir(parents=True, exist_ok=True)
+        path.rename(day / path.name)
+    if not split_first:
+        for folder in (images, labels):
+            (root / folder.name).mkdir()
+            folder.rename(root / folder.name / "train")
+    found = load_split(root, Split.TRAIN)
+    same(samples, found)
+    assert sum(len(one.boxes_px) for one in found) > 0
+    assert {one.path.parent.name for one in found} == {"day1", "late"}
+
+
+@pytest.mark.parametrize("suffix", [".tif", ".tiff", ".TIF"])
+def test_yolo_pictures_may_be_tiff(drawn: DrawnSet, tmp_path: Path, suffix: str) -> None:
+    samples = load_split(drawn.root, Split.TRAIN)
+    as_yolo(samples, tmp_path / "yolo", "train")
+    picture = tmp_path / "yolo" / "train" / "images" / "001.jpg"
+    picture.with_suffix(suffix).write_bytes(cv2.imencode(".tif", cv2.imread(str(picture)))[1].tobytes())
+    picture.unlink()
+    first, *_ = found = load_split(tmp_path / "yolo", Split.TRAIN)
+    assert len(found) == len(samples) and first.path.suffix == suffix
+    np.testing.assert_allclose(first.boxes_px, samples[0].boxes_px, atol=1e-3)
+    assert len(first.boxes_px) == 1
+    decode_picture(first)
+
+
+@pytest.mark.parametrize("moved", ["999.txt", "day1/001.txt", "001.TXT"])
+def test_a_yolo_label_file_that_belongs_to_no_picture_is_refused(drawn: DrawnSet, tmp_path: Path, moved: str) -> None:
+    as_yolo(load_split(drawn.root, Split.TRAIN), tmp_path / "yolo", "train")
+    labels = tmp_path / "yolo" / "train" / "labels"
+    (labels / "classes.txt").write_text("gloved_hand\nhand\n")
+    assert len(load_split(tmp_path / "yolo", Split.TRAIN)) == 12
+    (labels / moved).parent.mkdir(exist_ok=True)
+    (labels / "001.txt").rename(labels / moved)
+    expected = r"expected a picture of this name, .*images/\S+ with one of \.bmp .*\.jpg .*, found none"
+    with pytest.raises(DatasetError, match=rf"labels/{moved}: {expected}"):
+        load_split(tmp_path / "yolo", Split.TRAIN)
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ from handguard.detection.loading import Choice
 from handguard.detection.weights import save_model
 from handguard.errors import DatasetError
 from handguard.evidence.truth import Approach
+from handguard.training import judging
 from handguard.training.card_making import CLASSES
 from handguard.training.footage import (
     StopZone,
@@ -28,6 +29,7 @@ from handguard.training.footage import (
     together,
     told,
 )
+from handguard.training.listening import Listener
 from handguard.types import Detections
 from tests.training.conftest import filmed
 
@@ -111,6 +113,23 @@ def test_a_folder_without_recordings_is_refused(tmp_path: Path) -> None:
         recordings(tmp_path)
     with pytest.raises(DatasetError, match="expected a recording"):
         recordings(tmp_path / "nowhere.mp4")
+
+
+def test_recordings_of_one_name_in_two_folders_are_both_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    films = [tmp_path / "a" / "cam.avi", tmp_path / "b" / "cam.avi"]
+    for film in films:
+        film.parent.mkdir()
+        film.touch()
+
+    def watched(choice: Choice, video: Path, zone: StopZone, progress: object) -> Watched:
+        return Watched(video.name, 10.0, hits(of=3 if video == films[0] else 5), None)
+
+    monkeypatch.setattr(judging.footage, "watched", watched)
+    silent = Listener(lambda done, of: None, lambda line: None)
+    found = judging._on_footage(Choice(), tmp_path, StopZone(), silent)["recordings"]
+    assert {name: row["frames"] for name, row in found.items()} == {"a/cam.avi": 3, "b/cam.avi": 5}
+    alone = judging._on_footage(Choice(), films[1], StopZone(), silent)["recordings"]
+    assert {name: row["frames"] for name, row in alone.items()} == {"cam.avi": 5}
 
 
 @pytest.mark.parametrize("arguments", [(), ("--annotations", "a.json")])

@@ -98,6 +98,7 @@ def test_training_ends_with_a_model_whose_card_hides_nothing(
     assert again.weights_sha256 == card.weights_sha256
     assert again.notes[-1] == "A word more."
     assert again.input_px == (128, 128) and card.input_px == (320, 320)
+    assert again.data == card.data and "learnt" not in card.recipe
 
 
 def without_hand_free(annotations: Path) -> None:
@@ -135,13 +136,22 @@ def test_fine_tuning_ends_with_a_table_of_before_and_after(
     inherited = [row for row in card.data if row["split"] == "train of blank"]
     assert inherited == [{**LEARNT[0], "split": "train of blank"}]
 
+    # its checkpoint knows what it was trained on, whoever packages it
+    package = ("package", "--checkpoint", out / "checkpoint.pt", "--data", drawn.root, "--name", "again")
+    assert ran(*package, "--out", tmp_path / "models") == 0
+    assert read_card(locate(str(tmp_path / "models" / "again.json"))).data == card.data
+
 
 def test_training_starts_from_given_weights(drawn: DrawnSet, base: Path, tmp_path: Path) -> None:
     weights = base.with_suffix(".safetensors")
     command = ("train", "--data", drawn.root, "--out", tmp_path / "out", "--init", weights, "--reset-heads")
     assert ran(*command, *TINY) == 0
-    start = read_card(locate(str(tmp_path / "out" / "palmnet-s.json"))).recipe["start"]
+    card = read_card(locate(str(tmp_path / "out" / "palmnet-s.json")))
+    start = card.recipe["start"]
     assert start.startswith("blank.safetensors") and "class_head" in start
+    splits = [row["split"] for row in card.data]
+    assert splits == ["train", "train", "train of blank", "val", "val"]
+    assert {**card.data[2], "split": "train"} == LEARNT[0]
 
 
 def test_weights_that_learnt_with_other_priors_are_no_start(
@@ -224,6 +234,29 @@ def test_what_the_network_is_shown_can_be_looked_at(drawn: DrawnSet, tmp_path: P
     sheet = cv2.imread(str(sheets / "together.png"))
     assert sheet is not None and sheet.shape == (4 * 256, 6 * 256, 3)
     assert (sheets / ".gitignore").read_text() == "*\n"
+
+
+def test_parts_of_the_augmentation_that_cannot_be_shown_are_left_out_and_named(
+    drawn: DrawnSet, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    without_hand_free(drawn.annotations("train"))
+    annotations = json.loads(drawn.annotations("train").read_text())["annotations"]
+    drawn.change("train", "annotations", [{**one, "category_id": 1} for one in annotations])
+    sheets = tmp_path / "sheets"
+    assert ran("dataset", "augmented", drawn.root, "--out", sheets) == 0
+    told = capsys.readouterr().out.splitlines()
+    for name in ("recolored-gloves", "textured-gloves"):
+        assert f"{name}: left out, for no training picture shows a gloved hand" in told
+    assert "pasted-hands: left out, for no training picture is hand-free" in told
+    drawn_sheets = {path.name for path in sheets.glob("*.png")}
+    assert drawn_sheets == {f"{name}.png" for name in
+                            ("harsh-light", "motion-blur", "low-resolution", "cut-hands", "together")}  # fmt: skip
+    assert {str(sheets / name) for name in drawn_sheets} < set(told)
+
+    drawn.change("train", "annotations", [])
+    assert ran("dataset", "augmented", drawn.root, "--out", tmp_path / "empty") == 0
+    assert "cut-hands: left out, for no training picture shows a hand" in capsys.readouterr().out.splitlines()
+    assert (tmp_path / "empty" / "together.png").exists()
 
 
 def test_a_file_that_is_no_checkpoint_is_refused(

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 import torch
 
+from handguard.detection.ssd import Ssd
 from handguard.errors import ConfigError, DatasetError, DeviceError, HandguardError, ModelError
 from handguard.training import checkpoints
 from handguard.training.augment import NONE, Augmentation
@@ -160,7 +161,9 @@ def test_every_checkpoint_is_a_row_of_mean_losses(drawn: DrawnSet, tmp_path: Pat
     rows = read_rows(tmp_path / "every" / LOSSES)
     assert [row["step"] for row in rows] == [1, 2, 3]
     assert [row["loss_classes"] + row["loss_boxes"] for row in rows] == pytest.approx(every, rel=1e-6)
-    assert rows[0]["learning_rate"] > rows[-1]["learning_rate"] > 0 or rows[0]["learning_rate"] > 0
+    half_way_down = CALM.cooldown_to + (1 - CALM.cooldown_to) / 2
+    rates = [CALM.learning_rate * share for share in (1, 1, half_way_down)]  # warm-up, top, middle of the cosine
+    assert [row["learning_rate"] for row in rows] == pytest.approx(rates, rel=1e-9)
     last = losses_of(replace(CALM, checkpoint_every_s=1e9), plan, tmp_path / "last")
     (row,) = read_rows(tmp_path / "last" / LOSSES)
     assert row["step"] == 3
@@ -171,6 +174,63 @@ def test_a_time_budget_ends_the_run_with_a_checkpoint(drawn: DrawnSet, tmp_path:
     short = replace(CALM, time_budget_s=1e-6)
     assert len(losses_of(short, plan_of(load_split(drawn.root, Split.TRAIN), 1000), tmp_path)) == 1
     assert checkpoints.read(tmp_path / checkpoints.CHECKPOINT).step == 1
+
+
+class Killed(Exception):
+    """In place of a signal: nothing after it is done."""
+
+
+def killed(average: object) -> dict[str, float]:
+    raise Killed
+
+
+def test_a_run_killed_in_its_last_evaluation_makes_up_for_it_and_trains_nothing(
+    drawn: DrawnSet, tmp_path: Path
+) -> None:
+    plan, told = plan_of(load_split(drawn.root, Split.TRAIN), 3), []
+    with pytest.raises(Killed):
+        train(CALM, plan, tmp_path, killed, told.append)
+    assert [row["step"] for row in read_rows(tmp_path / LOSSES)] == [1, 2, 3], "the last losses are known already"
+    assert read_rows(tmp_path / METRICS) == []
+    before, weighed = (tmp_path / checkpoints.CHECKPOINT).read_bytes(), []
+
+    def evaluate(average: Ssd) -> dict[str, float]:
+        weighed.append(average.state_dict())
+        return {"seen": 2.0}
+
+    for times in (1, 0, 0):
+        told.clear()
+        average = train(CALM, plan, tmp_path, evaluate, told.append).state_dict()
+        assert (tmp_path / checkpoints.CHECKPOINT).read_bytes() == before
+        assert [(row["step"], row["seen"]) for row in read_rows(tmp_path / METRICS)] == [(3, 2)]
+        assert [row["step"] for row in read_rows(tmp_path / LOSSES)] == [1, 2, 3]
+        assert (len(told), len(weighed)) == (times, 1)
+        assert all(torch.equal(value, average[name]) for name, value in weighed[0].items())
+
+
+def test_an_evaluation_made_up_for_is_told_with_the_losses_of_its_step(drawn: DrawnSet, tmp_path: Path) -> None:
+    plan, told = plan_of(load_split(drawn.root, Split.TRAIN), 2), []
+    with pytest.raises(Killed):
+        train(CALM, plan, tmp_path, killed, told.append)
+    train(CALM, plan, tmp_path, lambda average: {"seen": 2.0}, told.append)
+    row, last = read_rows(tmp_path / LOSSES)[-1], told[-1]
+    assert (last.step, last.steps, last.metrics) == (2, 2, {"seen": 2.0})
+    assert float(last.loss.total) == pytest.approx(row["loss_classes"] + row["loss_boxes"])
+    (tmp_path / LOSSES).unlink()  # as a run of an earlier version has it
+    (tmp_path / METRICS).unlink()
+    train(CALM, plan, tmp_path, lambda average: {"seen": 2.0}, told.append)
+    assert math.isnan(float(told[-1].loss.total)) and told[-1].metrics == {"seen": 2.0}
+
+
+def test_a_run_whose_time_is_used_up_trains_nothing_more(drawn: DrawnSet, tmp_path: Path) -> None:
+    plan = plan_of(load_split(drawn.root, Split.TRAIN), 1000)
+    short = replace(CALM, time_budget_s=1e-6)
+    assert len(losses_of(short, plan, tmp_path)) == 1
+    for _ in range(2):
+        assert losses_of(short, plan, tmp_path) == []
+        assert checkpoints.read(tmp_path / checkpoints.CHECKPOINT).step == 1
+    assert [row["step"] for row in read_rows(tmp_path / METRICS)] == [1]
+    assert len(losses_of(replace(short, time_budget_s=None), replace(plan, steps=2), tmp_path)) == 1, "more was asked"
 
 
 @pytest.mark.parametrize("workers", [0, 1])

@@ -20,7 +20,7 @@ from handguard.training.measures import (
     wilson,
 )
 from handguard.training.metrics import Judged, curve, voc07
-from handguard.training.operating_point import Empty, Wishes, choose
+from handguard.training.operating_point import Empty, Wishes, choose, quiet_score
 from handguard.types import Detections, HandClass
 
 NOTHING = np.zeros((0, 4), np.float32)
@@ -205,6 +205,45 @@ def test_the_score_lies_above_all_that_was_seen_on_recordings_without_a_hand() -
     assert "40.0 %" in raised.words
     for quiet in (Empty(1500, 0.1), Empty(1500, 0.0)):
         assert choose(answers, wishes, empty=quiet) == choose(answers, wishes)
+
+
+SURE = Wishes(recall_near=0.9, false_per_hand_free=0.1)
+
+
+def sure_and_free(false_score: float, found_score: float = 0.99999) -> list[Answer]:
+    """Ten pictures with a near hand each, found at one score; ten hand-free with a false hit at another."""
+    seen = [answer([(LEFT, 0)], [(LEFT, found_score, 0)]) for _ in range(10)]
+    return seen + [answer([], [(LEFT, false_score, 0)]) for _ in range(10)]
+
+
+def test_surer_false_hits_raise_the_score_above_them() -> None:
+    chosen = choose(sure_and_free(0.9962), SURE)
+    assert chosen.fulfilled and chosen.min_score == 0.9999
+    lower = choose(sure_and_free(0.9962, found_score=0.9), SURE)
+    assert not lower.fulfilled and lower.min_score == 0.9963
+    assert lower.words.startswith("the lowest score with at most 0.1 false hits a hand-free picture")
+    raised = choose(near_and_free(0.04), SURE, empty=Empty(1500, 0.9962))
+    assert raised.min_score == 0.9963 and raised.words.startswith("just above every score")
+
+
+@pytest.mark.parametrize("false_score", [0.99992, 1.0])
+def test_false_hits_above_the_highest_score_that_can_be_set_are_told_and_nothing_else_is_claimed(
+    false_score: float,
+) -> None:
+    for found_score in (0.9, 0.99999, 1.0):
+        chosen = choose(sure_and_free(false_score, found_score), SURE)
+        assert chosen.min_score == 0.9999 and not chosen.fulfilled
+        assert chosen.words.startswith("the highest score that can be set, at which there are still more than 0.1 ")
+        assert "1.00 a hand-free picture" in chosen.words
+    empty = choose(near_and_free(0.04), SURE, empty=Empty(1500, false_score))
+    assert empty.min_score == 0.9999 and not empty.fulfilled
+    told = "the highest score that can be set, NOT above every score given on 1,500 recorded frames without a hand"
+    assert empty.words.startswith(f"{told} (up to {false_score:.6f})")
+
+
+def test_a_score_that_no_card_can_name_still_counts_no_false_hit() -> None:
+    quiet = quiet_score(sure_and_free(1.0), 0.1)
+    assert quiet is not None and false_per_picture(sure_and_free(1.0)[10:], quiet) == 0
 
 
 def test_without_a_near_hand_nothing_can_be_chosen() -> None:

@@ -6,14 +6,21 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import pytest
 
+from handguard.detection.loading import Choice
+from handguard.errors import ConfigError
+from handguard.training import judging
 from handguard.training.coco import Sample
 from handguard.training.datasets import Split, load_split
 from handguard.training.faults import false_hits, misses
+from handguard.training.listening import Listener
 from handguard.training.measures import Answer
 from handguard.training.plots import draw_plots
 from handguard.types import Detections
 from tests.training.conftest import DrawnSet
+
+SILENT = Listener(lambda done, of: None, lambda line: None)
 
 
 def said(boxes: np.ndarray, scores: list[float], labels: list[int]) -> Detections:
@@ -68,6 +75,35 @@ def test_pictures_drawn_again_take_the_place_of_the_old_ones_whole(drawn: DrawnS
     changed = {path.name for path in written if path.read_bytes() != old[path]}
     assert changed >= {"index.html", "precision-recall.png", "misses-over-false-hits.png"}
     assert {path.name for path in folder.iterdir()} == {path.name for path in written} | {".gitignore"}
+
+
+@pytest.mark.parametrize("own", ["", "*.pyc\n", "*\n!*.png\n", "# *\n", "* .png\n"])
+def test_a_persons_own_gitignore_stays_and_a_folder_that_git_would_not_pass_by_is_refused(
+    drawn: DrawnSet, tmp_path: Path, own: str
+) -> None:
+    (tmp_path / ".gitignore").write_text(own)
+    told = r"\.gitignore: expected one that ignores everything \(\*\), .*; name a folder"
+    with pytest.raises(ConfigError, match=told):
+        draw_plots(answers_of(load_split(drawn.root, Split.TRAIN)), 0.5, tmp_path)
+    assert (tmp_path / ".gitignore").read_text() == own
+    assert not [*tmp_path.glob("*.png"), *tmp_path.glob("*.html")]
+
+
+@pytest.mark.parametrize("own", ["*\n", "# nothing of this\r\n*\r\n", "/*\n!.gitignore\n"])
+def test_a_persons_own_gitignore_that_ignores_everything_is_enough(drawn: DrawnSet, tmp_path: Path, own: str) -> None:
+    (tmp_path / ".gitignore").write_bytes(own.encode())
+    draw_plots(answers_of(load_split(drawn.root, Split.TRAIN)), 0.5, tmp_path)
+    assert (tmp_path / ".gitignore").read_bytes() == own.encode()
+    assert (tmp_path / "worst-misses.png").exists()
+
+
+def test_a_folder_for_plots_that_may_not_be_used_is_told_before_the_work(
+    drawn: DrawnSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / ".gitignore").write_text("*.pyc\n")
+    monkeypatch.setattr(judging, "run_detector", lambda *_: pytest.fail("the pictures were measured first"))
+    with pytest.raises(ConfigError, match="ignores everything"):
+        judging._on_pictures(Choice(), load_split(drawn.root, Split.TRAIN), 0.5, tmp_path, SILENT)
 
 
 def test_nothing_found_and_nothing_to_find_still_draws(drawn: DrawnSet, tmp_path: Path) -> None:
