@@ -44,8 +44,8 @@ def dataset_augmented(
     from handguard.training.recipe_file import Ordered, read_recipe_file
 
     ordered = read_recipe_file(recipe, "palmnet-s") if recipe else Ordered()
-    for path in draw_inputs(load_split(data, Split.TRAIN), ordered.augmentation, out, seed):
-        typer.echo(path)
+    for line in draw_inputs(load_split(data, Split.TRAIN), ordered.augmentation, out, seed):
+        typer.echo(line)
 
 
 @dataset_app.command("stats")

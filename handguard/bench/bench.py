@@ -42,23 +42,24 @@ class Request:
 def bench(request: Request, say: Any = lambda line: None) -> dict[str, Any]:
     """Everything that was asked for, as plain values. Raises `HandguardError`."""
     site = {"config": str(request.config.resolve()), "source": request.source, "threads": request.threads}
+    alone = {**site, "realtime": request.realtime}
     asked = asdict(request) | {"config": request.config.name}
     result: dict[str, Any] = {"machine": machine.described(), "asked": asked}
     if request.starts:
         say("from nothing to the first judged frame …")
-        result["start"] = _starts(site, request.starts)
+        result["start"] = _starts(alone, request.starts)
     with hogs(request.hogs):
         if request.bare:
             say("the detector and the bare network in turns …")
-            result["bare"] = measured({"do": "bare", "rounds": ROUNDS, "realtime": request.realtime, **site})
+            result["bare"] = measured({"do": "bare", "rounds": ROUNDS, **alone})
         say(f"{request.cameras} × {request.frames} frames at the camera's pace …")
         result["streams"] = streams(site, request)
     return result
 
 
-def _starts(site: dict[str, Any], count: int) -> dict[str, Any]:
+def _starts(order: dict[str, Any], count: int) -> dict[str, Any]:
     """The fastest of some starts: the others were kept waiting by something else."""
-    runs = [measured({"do": "start", **site}) for _ in range(count)]
+    runs = [measured({"do": "start", **order}) for _ in range(count)]
     return min(runs, key=lambda run: run["total_s"]) | {"all_totals_s": sorted(run["total_s"] for run in runs)}
 
 

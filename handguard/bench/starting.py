@@ -55,9 +55,9 @@ class _FirstFrame:
         return self.judged_s
 
 
-def started(settings: Settings, folder: Path) -> dict[str, Any]:
-    """Start a run in this process, which must be fresh. Main thread only. Raises `HandguardError`, also when
-    no frame is judged."""
+def started(settings: Settings, folder: Path, *, realtime: bool = True) -> dict[str, Any]:
+    """Start a run in this process, which must be fresh, with or without asking for precedence. Main thread only.
+    Raises `HandguardError`, also when no frame is judged."""
     began_s, here_s = process_began_s(), time.monotonic()
     from handguard import watch
     from handguard.assembly import SIMULATED
@@ -68,7 +68,7 @@ def started(settings: Settings, folder: Path) -> dict[str, Any]:
         setattr(watch, maker, _timed(getattr(watch, maker), stage, stages))
     first = _FirstFrame()
     with ExitStack() as stack:
-        options = watch.Options(folder / "run", panel=False)
+        options = watch.Options(folder / "run", panel=False, realtime=realtime)
         live = watch.LiveRun(rehearsal(settings, folder, recorder=True), options, folder / "run", stack)
         made_s = time.monotonic()
         live.parts.sinks = (*live.parts.sinks, first)

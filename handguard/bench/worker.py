@@ -112,7 +112,7 @@ def _start(order: dict[str, Any]) -> dict[str, Any]:
 
     _ready()
     with tempfile.TemporaryDirectory(prefix="handguard-start-") as folder:
-        return started(settings_of(order), Path(folder))
+        return started(settings_of(order), Path(folder), realtime=order["realtime"])
 
 
 MEASUREMENTS = {"course": _course, "bare": _bare, "start": _start}

@@ -98,7 +98,8 @@ def drift(a: Sequence[DecisionLine], b: Sequence[DecisionLine], min_score: float
 
 def _threshold(settings: Settings) -> float:
     """The score from which a detection counts."""
-    return settings.detector.min_score or card_of(settings).operating_point.min_score
+    asked = settings.detector.min_score
+    return card_of(settings).operating_point.min_score if asked is None else asked
 
 
 def _without_way(settings: Settings) -> dict[str, Any]:
