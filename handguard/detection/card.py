@@ -62,6 +62,10 @@ class Card:
     golden: Golden | None = None  # its answer to the golden picture; None: it cannot be checked as it runs
     schema: int = SCHEMA
 
+    def counts_from(self, asked: float | None) -> float:
+        """The score from which a hand counts: the one asked for, or the card's own."""
+        return self.operating_point.min_score if asked is None else asked
+
     @property
     def fingerprint(self) -> str:
         """Names the network with its weights: what a compiled form of it is kept under."""

@@ -95,8 +95,7 @@ def load_detector(choice: Choice, region: Region) -> HandDetector:
     if card.any_multiple_of_px is not None:
         input_px = fitted_input(region.size_px, card.input_px, card.any_multiple_of_px)
     point = card.operating_point
-    min_score = point.min_score if choice.min_score is None else choice.min_score
-    thresholds = Thresholds(min_score, point.max_overlap, one_class_per_hand=True)
+    thresholds = Thresholds(card.counts_from(choice.min_score), point.max_overlap, one_class_per_hand=True)
     kind = choice.backend.partition("-")[0]
     if files.weights.suffix not in TAKES[kind]:
         expected = f"a model that {choice.backend} runs ({' or '.join(TAKES[kind])})"

@@ -67,9 +67,8 @@ def _card_of_the_run(book: Book, settings: Settings) -> Card | None:
 
 def _threshold(settings: Settings, card: Card | None) -> float | None:
     """From which score on these settings count a hand; None where the card would tell and is not at hand."""
-    if settings.detector.min_score is not None:
-        return settings.detector.min_score
-    return None if card is None else card.operating_point.min_score
+    asked = settings.detector.min_score
+    return asked if card is None else card.counts_from(asked)
 
 
 def _require_told_of(book: Book, card: Card | None, asked: float, where: str) -> None:

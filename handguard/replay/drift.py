@@ -98,8 +98,7 @@ def drift(a: Sequence[DecisionLine], b: Sequence[DecisionLine], min_score: float
 
 def _threshold(settings: Settings) -> float:
     """The score from which a detection counts."""
-    asked = settings.detector.min_score
-    return card_of(settings).operating_point.min_score if asked is None else asked
+    return card_of(settings).counts_from(settings.detector.min_score)
 
 
 def _without_way(settings: Settings) -> dict[str, Any]:

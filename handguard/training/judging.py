@@ -45,7 +45,7 @@ def evaluate_command(wanted: Wanted, listener: Listener) -> None:
     """Measure a model at its operating point, the card's unless chosen; numbers as JSON, pictures into `plots`."""
     choice = wanted.choice
     card = cards.read_card(files_of(choice))
-    score = card.operating_point.min_score if choice.min_score is None else choice.min_score
+    score = card.counts_from(choice.min_score)
     found: dict[str, Any] = {"model": card.name, "weights_sha256": card.weights_sha256}
     if wanted.annotations is not None and wanted.images is not None:
         samples = load_coco(wanted.annotations, wanted.images)
