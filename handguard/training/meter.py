@@ -47,7 +47,7 @@ class Meter:
         self._last = dict.fromkeys(every_s, now)
         self._began = self._step_ended = now
         self._images, self._waited_s = 0, 0.0
-        self._since: list[Loss] = []
+        self._since, self._steps = Loss(torch.zeros(()), torch.zeros(())), 0
 
     @property
     def trained_s(self) -> float:
@@ -71,7 +71,8 @@ class Meter:
         self._images += images
         elapsed = max(self._step_ended - self._began, 1e-9)
         detached = Loss(loss.classes.detach(), loss.boxes.detach())
-        self._since.append(detached)
+        self._since = Loss(self._since.classes + detached.classes, self._since.boxes + detached.boxes)
+        self._steps += 1
         rate, waited = self._images / elapsed, self._waited_s / elapsed
         return Progress(step, steps, detached, rate, waited, self.trained_s)
 
@@ -82,11 +83,9 @@ class Meter:
 
     def mean_loss(self) -> dict[str, float]:
         """Over the steps since it was last asked for; at least one."""
-        steps, self._since = self._since, []
-        return {
-            f"loss_{name}": float(torch.stack([getattr(loss, name) for loss in steps]).mean())
-            for name in Loss._fields
-        }
+        since, steps = self._since, self._steps
+        self._since, self._steps = Loss(torch.zeros(()), torch.zeros(())), 0
+        return {f"loss_{name}": float(value) / steps for name, value in since._asdict().items()}
 
 
 def note(run: Path, progress: Progress, learnt: dict[str, float] | None) -> None:
