@@ -4,13 +4,14 @@
     palmnet-s, palmnet-m          × 32      4,250  sigmoid  8 16 32 64, pyramid     our backbone for CPUs
     ssdlite-mobilenet-v2          × 32      4,250  sigmoid  8 16 32 64, pyramid     depthwise, for far hands
     ssdlite-efficientnet-lite0    × 32      4,250  sigmoid  8 16 32 64, pyramid     the same over a stronger one
+    ssdlite-efficientnet-lite2    × 32     10,880  sigmoid  8 16 32 64, pyramid     and for accuracy, at 512 × 512
     ssdlite320-mobilenet-v3-large × 32      3,234  softmax  16 32 64 128 256 512    torchvision's layout
     ssd300-vgg16                  300       8,732  softmax  8 16 32 64 100 300      the paper's
     ssd512-vgg16                  512      24,564  softmax  8 16 32 64 128 256 512  the paper's
     ssd300-resnet50               300       8,732  softmax  8 16 32 64 100 300      the layout of NVIDIA's
 
 × 32 means any width and height in multiples of 32 (the numbers of priors are for
-320 × 320); the others take their own square and nothing else. With `+fpn`
+320 × 320, or the size told); the others take their own square and nothing else. With `+fpn`
 after its name, every network but palmnet gets the small-object remedy: one finer
 map before the first, and a top-down pyramid over all of them. Pictures go in as
 BGR, 0 to 255; each network brings the mean and deviation of the weights it can
@@ -26,7 +27,7 @@ from functools import partial
 
 from handguard.detection import priors
 from handguard.detection.backbones import mobilenet_v3, vgg
-from handguard.detection.backbones.efficientnet_lite import EfficientNetLite0
+from handguard.detection.backbones.efficientnet_lite import EfficientNetLite0, EfficientNetLite2
 from handguard.detection.backbones.layers import conv_bn
 from handguard.detection.backbones.mobilenet_v2 import MobilenetV2
 from handguard.detection.backbones.mobilenet_v3 import MobilenetV3
@@ -168,6 +169,10 @@ def _ssdlite_efficientnet_lite0(order: Order) -> Ssd:
     return _octave_ssdlite(order, EfficientNetLite0(finer=order.remedy), LITE_MEAN, LITE_STD)
 
 
+def _ssdlite_efficientnet_lite2(order: Order) -> Ssd:
+    return _octave_ssdlite(order, EfficientNetLite2(finer=order.remedy), LITE_MEAN, LITE_STD)
+
+
 def _octave_ssdlite(order: Order, backbone: Octaves, mean_bgr: Triple, std_bgr: Triple) -> Ssd:
     """Separable heads over a pyramid of maps that each halve the one before."""
     maps = _octave_maps(order, backbone.strides_px)
@@ -281,6 +286,7 @@ FAMILY: dict[str, Member] = {
     **{f"palmnet-{size}": Member(partial(_palmnet, size), (320, 320), 32, False) for size in SIZES},
     "ssdlite-mobilenet-v2": Member(_ssdlite_mobilenet_v2, (320, 320), 32),
     "ssdlite-efficientnet-lite0": Member(_ssdlite_efficientnet_lite0, (320, 320), 32),
+    "ssdlite-efficientnet-lite2": Member(_ssdlite_efficientnet_lite2, (512, 512), 32),
     "ssdlite320-mobilenet-v3-large": Member(_ssdlite320_mobilenet_v3, (320, 320), 32),
     "ssd300-vgg16": Member(_ssd300_vgg16, (300, 300)),
     "ssd512-vgg16": Member(_ssd512_vgg16, (512, 512)),

@@ -22,7 +22,13 @@ from dataclasses import dataclass
 from torch import nn
 
 from handguard.detection.architectures import IMAGENET_MEAN, IMAGENET_STD, Triple
-from handguard.detection.backbones.efficientnet_lite import EfficientNetLite0
+from handguard.detection.backbones.efficientnet_lite import (
+    LITE0,
+    LITE2,
+    EfficientNetLite0,
+    EfficientNetLite2,
+    Scale,
+)
 from handguard.detection.backbones.mobilenet_v2 import MobilenetV2
 from handguard.detection.backbones.mobilenet_v3 import FINER_ROW, ROWS, SPLIT_ROW, MobilenetV3
 from handguard.detection.backbones.resnet import Resnet50
@@ -182,15 +188,14 @@ def _mobilenet_v2() -> Renames:
     return renames
 
 
-def _efficientnet_lite0() -> Renames:
+def _efficientnet_lite(scale: Scale) -> Renames:
     """The public PyTorch port numbers all bottlenecks in one list."""
     renames = {
         "_conv_stem": "backbone.stem.0.1",  # 0 is the padding
         "_bn0": "backbone.stem.0.2",
         **_bottleneck("_blocks.0", "backbone.stem.1.layers", first=0, strided=False),
     }
-    stages = [("edge", 2), ("part", 2), ("hand", 6), ("scene", 5)]
-    places = [(stage, i) for stage, count in stages for i in range(count)]
+    places = [(stage, i) for stage, count in scale.stages for i in range(count)]
     for number, (stage, i) in enumerate(places, start=1):
         theirs, ours = f"_blocks.{number}", f"backbone.{stage}.{i}.layers"
         renames |= {f"{theirs}._expand_conv": f"{ours}.0.0", f"{theirs}._bn0": f"{ours}.0.1"}
@@ -206,6 +211,12 @@ def _bottleneck(theirs: str, ours: str, first: int, strided: bool) -> Renames:
         f"{theirs}._project_conv": f"{ours}.{first + 1}.0",
         f"{theirs}._bn2": f"{ours}.{first + 1}.1",
     }
+
+
+def _of_efficientnet(name: str, mark: str, backbone: type[nn.Module], scale: Scale) -> Layout:
+    """Of which only the body is taken."""
+    lacks, leaves_out = ("backbone.beyond", *AFTER_BACKBONE), ("_conv_head", "_bn1", "_fc")
+    return Layout(name, mark, backbone, _efficientnet_lite(scale), "backbone.stem.0.1", lacks, leaves_out)
 
 
 _VGG_ADDED = ("backbone.conv4_norm", "backbone.extras", *AFTER_BACKBONE)
@@ -259,14 +270,7 @@ LAYOUTS = (
         ("backbone.beyond", *AFTER_BACKBONE),
         ("features.18", "classifier"),
     ),
-    Layout(
-        "efficientnet-lite0",
-        "_conv_stem.weight",
-        EfficientNetLite0,
-        _efficientnet_lite0(),
-        "backbone.stem.0.1",
-        ("backbone.beyond", *AFTER_BACKBONE),
-        ("_conv_head", "_bn1", "_fc"),
-    ),
+    _of_efficientnet("efficientnet-lite2", "_blocks.20._project_conv.weight", EfficientNetLite2, LITE2),
+    _of_efficientnet("efficientnet-lite0", "_conv_stem.weight", EfficientNetLite0, LITE0),
 )
 OURS = Layout("handguard", "class_head.predictors", nn.Module, {}, None)

@@ -184,6 +184,13 @@ BODIES = [
         ("_conv_stem", "_blocks.15"),
         id="lite0",
     ),
+    pytest.param(
+        "ssdlite-efficientnet-lite2",
+        listed("efficientnet_lite2"),
+        "efficientnet-lite2",
+        ("_conv_stem", "_blocks.20"),
+        id="lite2",
+    ),
 ]
 
 
@@ -334,42 +341,45 @@ def test_a_vgg16_that_does_not_tell_its_inputs_is_refused(vgg: Ssd, tmp_path: Pa
         import_checkpoint(saved(tmp_path, weights), vgg)
 
 
-def test_efficientnet_lite_fills_the_body_and_leaves_its_classes_out(tmp_path: Path) -> None:
-    shapes = listed("efficientnet_lite0")
+@pytest.mark.parametrize("lite", ["lite0", "lite2"])
+def test_efficientnet_lite_fills_the_body_and_leaves_its_classes_out(lite: str, tmp_path: Path) -> None:
+    shapes = listed(f"efficientnet_{lite}")
     left_out = [name for name in shapes if name.split(".")[0] in ("_conv_head", "_bn1", "_fc")]
-    network = blank("ssdlite-efficientnet-lite0")
+    network = blank(f"ssdlite-efficientnet-{lite}")
     done = import_checkpoint(saved(tmp_path, numbered(shapes)), network)
-    assert done.layout == "efficientnet-lite0"
+    assert done.layout == f"efficientnet-{lite}"
     assert done.as_built == ("backbone.beyond", "box_head", "class_head", "tower")
     assert done.loaded == len(shapes) - len(left_out)
     numbers = [int(number) for number in numbers_of(network) if number]
     assert sorted(numbers) == [i for i, name in enumerate(shapes, start=1) if name not in left_out]
 
 
-def test_efficientnet_lite_computes_what_its_public_weights_were_trained_for(tmp_path: Path) -> None:
+@pytest.mark.parametrize("lite", ["lite0", "lite2"])
+def test_efficientnet_lite_computes_what_its_public_weights_were_trained_for(lite: str, tmp_path: Path) -> None:
     """Against the network written down from its paper's table, with TensorFlow's way to pad."""
     generator = torch.Generator().manual_seed(4)
     weights = {
         name: torch.rand(shape, generator=generator) * (0.5 if len(shape) < 2 else 2 / shape[1] ** 0.5)
-        for name, shape in listed("efficientnet_lite0").items()
+        for name, shape in listed(f"efficientnet_{lite}").items()
     }
     weights |= {k: v - 0.9 * v.mean() for k, v in weights.items() if v.ndim == 4}
-    network = build("ssdlite-efficientnet-lite0", input_px=(64, 96)).eval()
+    network = build(f"ssdlite-efficientnet-{lite}", input_px=(64, 96)).eval()
     import_checkpoint(saved(tmp_path, weights), network)
     picture = torch.rand((1, 3, 96, 64), generator=generator)
     with torch.no_grad():
         ours = network.backbone(picture)[:3]
-        theirs = list(lite_by_the_table(weights, picture.flip(1)))
+        theirs = list(lite_by_the_table(weights, picture.flip(1), LITE_COUNTS[lite]))
     for mine, other in zip(ours, theirs, strict=True):
         assert other.std() > 1e-3
         assert torch.allclose(mine, other, rtol=1e-4, atol=1e-4 * float(other.abs().max()))
 
 
-LITE_ROWS = ((1, 3, 1), (2, 3, 2), (2, 5, 2), (3, 3, 2), (3, 5, 1), (4, 5, 2), (1, 3, 1))  # count, kernel, stride
-LITE_MAPS = {4, 10, 15}  # the last bottlenecks at strides 8, 16 and 32
+LITE_COUNTS = {"lite0": (1, 2, 2, 3, 3, 4, 1), "lite2": (1, 3, 3, 4, 4, 5, 1)}  # of bottlenecks, stage by stage
+LITE_ROWS = ((3, 1), (3, 2), (5, 2), (3, 2), (5, 1), (5, 2), (3, 1))  # kernel, stride
+LITE_MAPS = (2, 4, 6)  # the stages that end at strides 8, 16 and 32
 
 
-def lite_by_the_table(weights: dict[str, Tensor], x: Tensor) -> Iterator[Tensor]:
+def lite_by_the_table(weights: dict[str, Tensor], x: Tensor, counts: tuple[int, ...]) -> Iterator[Tensor]:
     def normal(name: str, x: Tensor) -> Tensor:
         mean, var, gain, bias = (weights[f"{name}.{k}"] for k in ("running_mean", "running_var", "weight", "bias"))
         return functional.batch_norm(x, mean, var, gain, bias, eps=1e-3)
@@ -383,7 +393,9 @@ def lite_by_the_table(weights: dict[str, Tensor], x: Tensor) -> Iterator[Tensor]
         return functional.conv2d(functional.pad(x, edges), weight, stride=stride, groups=groups)
 
     x = functional.relu6(normal("_bn0", conv("_conv_stem", x, 2)))
-    rows = [(kernel, stride if i == 0 else 1) for count, kernel, stride in LITE_ROWS for i in range(count)]
+    stages = zip(counts, LITE_ROWS, strict=True)
+    rows = [(kernel, stride if i == 0 else 1) for count, (kernel, stride) in stages for i in range(count)]
+    last = {sum(counts[: stage + 1]) - 1 for stage in LITE_MAPS}
     for number, (kernel, stride) in enumerate(rows):
         block, before = f"_blocks.{number}", x
         assert weights[f"{block}._depthwise_conv.weight"].shape[-1] == kernel
@@ -392,7 +404,7 @@ def lite_by_the_table(weights: dict[str, Tensor], x: Tensor) -> Iterator[Tensor]
         x = functional.relu6(normal(f"{block}._bn1", conv(f"{block}._depthwise_conv", x, stride)))
         x = normal(f"{block}._bn2", conv(f"{block}._project_conv", x))
         x = x + before if x.shape == before.shape else x
-        if number in LITE_MAPS:
+        if number in last:
             yield x
 
 
@@ -509,5 +521,5 @@ def test_weights_of_another_backbone_are_refused(tmp_path: Path) -> None:
 
 def test_an_unknown_layout_is_answered_with_all_layouts(tmp_path: Path) -> None:
     path = saved(tmp_path, numbered(reduced_fc()))
-    with pytest.raises(ModelError, match=r"auto or one of efficientnet-lite0, handguard, nvidia-ssd300, ssd\.pytorch"):
+    with pytest.raises(ModelError, match=r"auto or one of efficientnet-lite0, efficientnet-lite2, handguard, nvidia-ssd300, ssd\.pytorch"):
         import_checkpoint(path, blank("ssd300-vgg16"), "caffe")

@@ -1,20 +1,21 @@
-"""EfficientNet-Lite0 for detection (Tan & Le, "EfficientNet", 2019; the Lite form without squeeze-and-excite).
+"""EfficientNet-Lite for detection (Tan & Le, "EfficientNet", 2019; the Lite form without squeeze-and-excite).
 
-    stage    stride  layers (t: how much the inner channels expand, k: the depthwise kernel)
-    stem        2    3×3, 32, stride 2; bottleneck of 16 (t = 1, k = 3)
-    edge        4    2 bottlenecks of 24 (t = 6, k = 3)                     → only as the finer map
-    part        8    2 bottlenecks of 40 (k = 5)                            → map
-    hand       16    3 bottlenecks of 80 (k = 3), 3 of 112 (k = 5)          → map
-    scene      32    4 bottlenecks of 192 (k = 5), 1 of 320 (k = 3)         → map
-    beyond     64    SSDLite's added layer: 1×1, 3×3 depthwise, 1×1         → map
+    stage    stride  Lite0: layers (t: how much the inner channels expand, k: the depthwise kernel)        Lite2
+    stem        2    3×3, 32, stride 2; bottleneck of 16 (t = 1, k = 3)                                     the same
+    edge        4    2 bottlenecks of 24 (t = 6, k = 3)                     → only as the finer map         3 of 24
+    part        8    2 bottlenecks of 40 (k = 5)                            → map                           3 of 48
+    hand       16    3 bottlenecks of 80 (k = 3), 3 of 112 (k = 5)          → map                    4 of 88, 4 of 120
+    scene      32    4 bottlenecks of 192 (k = 5), 1 of 320 (k = 3)         → map                    5 of 208, 1 of 352
+    beyond     64    SSDLite's added layer: 1×1, 3×3 depthwise, 1×1         → map                           the same
 
-Its public weights learnt ImageNet with TensorFlow's way to pad: where a stride-2
+Their public weights learnt ImageNet with TensorFlow's way to pad: where a stride-2
 layer has one row too few to pad evenly, the row is added at the end, so each
 stride looks half a pixel further right and down than PyTorch would. That is kept.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import partial
 
 from torch import Tensor, nn
@@ -25,23 +26,58 @@ from handguard.detection.backbones.mobilenet_v2 import ssdlite_extra
 from handguard.detection.backbones.octaves import Octaves
 
 NORM = partial(nn.BatchNorm2d, eps=1e-3, momentum=0.01)
+BEYOND = 256  # channels of the added layer
 
 
-class EfficientNetLite0(Octaves):
+@dataclass(frozen=True, slots=True)
+class Scale:
+    """Channels and numbers of bottlenecks: of edge, part, both halves of hand, both of scene."""
+
+    channels: tuple[int, int, int, int, int, int]
+    counts: tuple[int, int, int, int, int, int]
+
+    @property
+    def stages(self) -> tuple[tuple[str, int], ...]:
+        """How many bottlenecks each stage holds."""
+        edge, part, *halves = self.counts
+        return ("edge", edge), ("part", part), ("hand", sum(halves[:2])), ("scene", sum(halves[2:]))
+
+
+LITE0 = Scale((24, 40, 80, 112, 192, 320), (2, 2, 3, 3, 4, 1))
+LITE2 = Scale((24, 48, 88, 120, 208, 352), (3, 3, 4, 4, 5, 1))
+
+
+class EfficientNetLite(Octaves):
     """Picture → maps at strides 8, 16, 32, 64; `finer` puts stride 4 before them. Sides in multiples of 32."""
 
-    def __init__(self, *, finer: bool = False) -> None:
-        super().__init__(finer=finer, edge=24, widths=(40, 112, 320, 256))
+    def __init__(self, scale: Scale, *, finer: bool = False) -> None:
+        edge, part, near, hand, far, scene = scale.channels
+        super().__init__(finer=finer, edge=edge, widths=(part, hand, scene, BEYOND))
         self.stem = nn.Sequential(_strided(3, 32, 3), Bottleneck(32, 16, 3, expand=1))
-        self.edge = _bottlenecks(16, 24, 2, kernel=3, stride=2)
-        self.part = _bottlenecks(24, 40, 2, kernel=5, stride=2)
+        counts = scale.counts
+        self.edge = _bottlenecks(16, edge, counts[0], kernel=3, stride=2)
+        self.part = _bottlenecks(edge, part, counts[1], kernel=5, stride=2)
         self.hand = nn.Sequential(
-            *_bottlenecks(40, 80, 3, kernel=3, stride=2), *_bottlenecks(80, 112, 3, kernel=5)
+            *_bottlenecks(part, near, counts[2], kernel=3, stride=2), *_bottlenecks(near, hand, counts[3], kernel=5)
         )
         self.scene = nn.Sequential(
-            *_bottlenecks(112, 192, 4, kernel=5, stride=2), *_bottlenecks(192, 320, 1, kernel=3)
+            *_bottlenecks(hand, far, counts[4], kernel=5, stride=2), *_bottlenecks(far, scene, counts[5], kernel=3)
         )
-        self.beyond = ssdlite_extra(320, 256)
+        self.beyond = ssdlite_extra(scene, BEYOND)
+
+
+class EfficientNetLite0(EfficientNetLite):
+    """The smallest."""
+
+    def __init__(self, *, finer: bool = False) -> None:
+        super().__init__(LITE0, finer=finer)
+
+
+class EfficientNetLite2(EfficientNetLite):
+    """Half again as deep, and a tenth wider where it is not narrow."""
+
+    def __init__(self, *, finer: bool = False) -> None:
+        super().__init__(LITE2, finer=finer)
 
 
 class Bottleneck(nn.Module):
