@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import weakref
 from contextlib import nullcontext
+from inspect import signature
 from types import SimpleNamespace
 
 import numpy as np
@@ -17,7 +18,8 @@ from torch.utils._pytree import tree_iter
 
 from handguard.detection.backends import device_engine
 from handguard.detection.backends.device_engine import DeviceEngine
-from handguard.detection.backends.tensor_path import Letterbox, found_in, survivors, table_of
+from handguard.detection.backends.tensor_path import Letterbox, _doubles, found_in, survivors, table_of
+from handguard.detection.boxes import iou_matrix
 from handguard.detection.card import Card, OperatingPoint
 from handguard.detection.detector import HandDetector, Region
 from handguard.detection.device_detector import DeviceDetector
@@ -31,6 +33,7 @@ from tests.networks import loud_network
 CARD = Card("tiny", "palmnet-s", ("hand", "gloved_hand"), (128, 96), OperatingPoint(0.05), "", "sigmoid", 32)
 LIMITS = Thresholds(0.05, one_class_per_hand=True)
 no_card = not torch.cuda.is_available()
+knows_liveness = "check_input_liveness" in signature(torch.cuda.graph.__init__).parameters
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 
@@ -58,11 +61,14 @@ def photograph(width: int, height: int) -> np.ndarray:
         ((3, 400), (320, 320)),  # a sliver
     ],
 )
-def test_the_letterbox_is_within_two_grey_levels_of_the_one_on_the_cpu(size, input_px):
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16])
+def test_the_letterbox_is_within_two_grey_levels_of_the_one_on_the_cpu(size, input_px, dtype):
     picture = photograph(*size)
     expected, placement = letterboxed(picture, input_px)
     with torch.inference_mode():
-        ours = Letterbox(placement)(torch.from_numpy(picture))[0].permute(1, 2, 0).numpy()
+        letterbox = Letterbox(placement, dtype)
+        letterbox(torch.from_numpy(255 - picture))  # of which nothing may be left
+        ours = letterbox(torch.from_numpy(picture))[0].permute(1, 2, 0).float().numpy()
     apart = np.abs(ours - expected)
     assert apart.max() <= 2
     assert apart.mean() <= 0.35
@@ -85,6 +91,47 @@ def test_hands_are_those_of_the_postprocess(kind: ScoreKind, one_class: bool, mi
     assert ours.labels.tolist() == expected.labels.tolist()
 
 
+@pytest.mark.parametrize("max_overlap", [0.1, 0.3, 0.45])
+def test_boxes_are_doubles_from_the_overlap_on_that_the_postprocess_has(max_overlap: float):
+    rng = np.random.default_rng(8)
+    low = rng.random((60, 2)).astype(np.float32)
+    boxes = torch.from_numpy(np.concatenate([low, low + rng.random((60, 2), np.float32) ** 2], axis=1))
+    overlaps = iou_matrix(boxes, boxes)
+    ours = _doubles(boxes, max_overlap)
+    clear = (overlaps - max_overlap).abs() > 1e-5
+    assert ours[clear].tolist() == (overlaps > max_overlap)[clear].tolist()
+    assert 60 < int(ours.sum()) < 3600
+
+
+class Launches(TorchDispatchMode):
+    """Counts what a card would have to launch: everything but views and allocations."""
+
+    FREE = ("view", "_unsafe_view", "permute", "slice", "select", "expand", "t", "unsqueeze", "empty")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.names: list[str] = []
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        name = func.overloadpacket.__name__
+        if name not in self.FREE:
+            self.names.append(name)
+        return func(*args, **(kwargs or {}))
+
+
+def test_what_comes_before_and_after_the_network_is_few_launches():
+    priors = network().priors
+    logits, offsets = torch.zeros(len(priors), 2), torch.zeros(len(priors), 4)
+    letterbox = Letterbox(letterboxed(photograph(320, 180), (128, 96))[1])
+    picture = torch.zeros((180, 320, 3), dtype=torch.uint8)
+    with Launches() as before:
+        letterbox(picture)
+    with Launches() as after:
+        table_of(logits, offsets, priors, ScoreKind.SIGMOID, LIMITS)
+    assert len(before.names) <= 4, before.names
+    assert len(after.names) <= 63, after.names  # of which the rounds of suppression are two each
+
+
 @given(st.integers(1, 40), st.integers(0, 10_000), st.floats(0.05, 0.6))
 def test_suppression_is_the_greedy_one_when_the_rounds_suffice(count: int, seed: int, share: float):
     doubles, candidates = _graph(count, seed, share)
@@ -94,7 +141,7 @@ def test_suppression_is_the_greedy_one_when_the_rounds_suffice(count: int, seed:
 @given(st.integers(1, 40), st.integers(0, 10_000), st.floats(0.05, 0.6), st.integers(0, 4))
 def test_unfinished_suppression_never_loses_a_hand(count: int, seed: int, share: float, half: int):
     doubles, candidates = _graph(count, seed, share)
-    kept = survivors(doubles, candidates, rounds=2 * half)
+    kept = survivors(doubles, candidates, rounds=2 * half).bool()
     greedy = torch.tensor(_greedy(doubles, candidates))
     assert bool((kept | ~greedy).all())  # every hand of the greedy answer is there
     assert bool((candidates | ~kept).all())  # and nothing that was no candidate
@@ -306,7 +353,7 @@ def test_what_is_captured_is_computed_as_it_was_warmed_up_by_cudnn_and_float32_i
 
 @pytest.mark.skipif(no_card, reason="NOT SHOWN: a CUDA graph needs a CUDA graphics card")
 def test_a_captured_graph_answers_as_the_same_functions_do_without_one(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(device_engine, "CHECKS_LIVENESS", True)
+    monkeypatch.setattr(device_engine, "CHECKS_LIVENESS", knows_liveness)
     region = Region(0, 0, 200, 120)
     graph = DeviceDetector(CARD, DeviceEngine(network(), (128, 96), "cuda", "float32"), LIMITS, region)
     plain = DeviceDetector(CARD, DeviceEngine(network(), (128, 96), "cpu", "float32"), LIMITS, region)
@@ -329,6 +376,30 @@ def test_float32_on_a_card_is_float32():
         engine.canvas[:] = photograph(128, 96)
     for mine, expected in zip(ours.infer(), reference.infer(), strict=True):
         np.testing.assert_allclose(mine, expected, atol=1e-3)
+
+
+@pytest.mark.skipif(no_card, reason="NOT SHOWN: half precision in a graph needs a CUDA graphics card")
+@pytest.mark.parametrize("precision", ["bf16", "fp16"])
+def test_half_precision_on_a_card_finds_the_best_hand_of_float32(precision: str):
+    region = Region(0, 0, 200, 120)
+    rough = DeviceDetector(CARD, DeviceEngine(network(), (128, 96), "cuda", precision), LIMITS, region)
+    exact = DeviceDetector(CARD, DeviceEngine(network(), (128, 96), "cpu", "float32"), LIMITS, region)
+    for number in range(3):
+        frame = Frame(number, 0, np.roll(photograph(200, 120), 13 * number, axis=1))
+        one, other = rough.detect(frame), exact.detect(frame)
+        assert abs(one.scores[0] - other.scores[0]) < 0.05
+        best = int(np.argmin(np.abs(other.boxes_px - one.boxes_px[0]).sum(axis=1)))
+        np.testing.assert_allclose(one.boxes_px[0], other.boxes_px[best], atol=4)
+
+
+@pytest.mark.skipif(no_card, reason="NOT SHOWN: a network gone mad on a card needs a CUDA graphics card")
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_a_network_gone_mad_on_a_card_raises_instead_of_finding_nothing(value: float):
+    mad = network()
+    mad.box_head.predictors[0].bias.data[:] = value
+    detector = DeviceDetector(CARD, DeviceEngine(mad, (128, 96), "cuda", "fp16"), LIMITS, Region(0, 0, 128, 96))
+    with pytest.raises(ValueError, match="not finite"):
+        detector.detect(Frame(0, 0, photograph(128, 96)))
 
 
 def test_greedy_suppression_in_numpy_is_the_one_meant():

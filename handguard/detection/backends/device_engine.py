@@ -18,6 +18,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -32,7 +33,7 @@ from handguard.detection.ssd import Ssd
 from handguard.errors import DeviceError, ModelError, mismatch
 
 WARM_UP_ROUNDS = 3  # before capture: cuDNN times its algorithms and chooses; while it captures it must not
-CHECKS_LIVENESS = False  # torch's own check before each launch; for tests, it makes a capture take 15 s
+CHECKS_LIVENESS = False  # torch's own check before each launch, from 2.13 on; for tests: a capture takes 15 s then
 
 Task = tuple[Placement, Thresholds]
 
@@ -60,6 +61,12 @@ class OnDevice:
         batch = picture.to(self.dtype).contiguous(memory_format=torch.channels_last)
         raw = self.network(batch)
         return raw.class_logits[0].float(), raw.box_offsets[0].float()
+
+    def letterbox(self, placement: Placement) -> Letterbox:
+        """Of such crops, on the device. Half precision where the card multiplies it faster and the network sees no
+        more; float32 is float32 throughout."""
+        halves = self.device.type == "cuda" and self.dtype is not torch.float32
+        return Letterbox(placement, torch.float16 if halves else torch.float32).to(self.device)
 
     def arithmetic(self) -> contextlib.AbstractContextManager[None]:
         """cuDNN's way of working: the fastest of its algorithms, and in float32 none that rounds to TF32's ten bits."""
@@ -125,7 +132,7 @@ class Path:
         width, height = placement.size_px
         shared = engine.on_device
         frame = engine.host_memory((height, width, 3), torch.uint8)
-        letterbox = Letterbox(placement).to(engine.device)
+        letterbox = shared.letterbox(placement)
         with torch.inference_mode(), shared.arithmetic():
             rows = len(shared.table(frame, letterbox, limits))
             table = engine.host_memory((rows, COLUMNS), torch.float32)
@@ -138,7 +145,7 @@ class Path:
     def __call__(self, crop: NDArray[np.uint8]) -> NDArray[np.float32]:
         """The table for one crop; valid until the next call."""
         np.copyto(self._frame, crop)
-        self._table[-1] = 0  # "not finite": a download that did not happen cannot pass for the last one
+        self._table[-1] = np.nan  # "not finite": a download that did not happen cannot pass for the last one
         self._replay()
         return self._table
 
@@ -161,7 +168,9 @@ class Replay:
 def captured(step: Callable[[], object], device: torch.device) -> Callable[[], object]:
     """`step` as one CUDA graph, launched and waited for; on any other device `step` itself.
 
-    Warmed up and captured under the caller's cuDNN flags, both alike: what the warm-up chose is what is captured.
+    Warmed up and captured under the caller's cuDNN flags and on one stream: what the warm-up chose is what is
+    captured, and what it left behind for that stream, such as cuBLAS's workspace, belongs to no graph. What other
+    threads do with the card meanwhile does not break the capture.
     """
     if device.type != "cuda":
         return step
@@ -172,7 +181,8 @@ def captured(step: Callable[[], object], device: torch.device) -> Callable[[], o
             step()
     aside.synchronize()
     graph = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(graph, check_input_liveness=CHECKS_LIVENESS):
+    checks: dict[str, Any] = {"check_input_liveness": True} if CHECKS_LIVENESS else {}
+    with torch.cuda.graph(graph, stream=aside, capture_error_mode="thread_local", **checks):
         step()
     return Replay(graph, step, device)
 
