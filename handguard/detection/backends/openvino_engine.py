@@ -5,12 +5,14 @@ its weights and its input size, together with its priors; the next start reads
 it without importing torch. What is kept and cannot be read or compiled is made
 anew from the weights; where nothing can be kept, the network runs as it was
 converted. Cast from uint8 and the change of layout are compiled into the network,
-and the input tensor is the canvas itself.
+and the input tensor is the canvas itself. OpenVINO is imported where it is used:
+what only asks whether it is here runs without it.
 """
 
 from __future__ import annotations
 
 import functools
+import importlib.util
 import os
 import warnings
 from collections.abc import Callable
@@ -19,9 +21,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import openvino as ov
 from numpy.typing import NDArray
-from openvino.preprocess import PrePostProcessor
 
 from handguard.atomic import appearing_whole
 from handguard.detection.backends import cache
@@ -29,6 +29,8 @@ from handguard.detection.preprocess import GRAY
 from handguard.errors import ModelError, mismatch
 
 if TYPE_CHECKING:
+    import openvino as ov
+
     from handguard.detection.ssd import Ssd
 
 PRECISIONS = {"float32": "f32", "bf16": "bf16", "fp16": "f16"}
@@ -37,8 +39,8 @@ CACHE = cache.ROOT / "openvino"
 PRIORS = ".priors.npy"
 CPU_INFO = Path("/proc/cpuinfo")
 
-Made = tuple[ov.Model, NDArray[np.float32]]  # and priors (P, 4)
-Ready = tuple[ov.CompiledModel, NDArray[np.float32]]
+Made = tuple["ov.Model", NDArray[np.float32]]  # and priors (P, 4)
+Ready = tuple["ov.CompiledModel", NDArray[np.float32]]
 
 
 class OpenVinoEngine:
@@ -59,6 +61,8 @@ class OpenVinoEngine:
         model, only the priors are the network's. Raises `ModelError` when the CPU
         cannot do what is asked, or the graph is none for this input.
         """
+        import openvino as ov
+
         precision = _allowed(precision)
         kept = CACHE / f"{key[:16]}-{input_px[0]}x{input_px[1]}-{ov.get_version().split('-')[0]}.xml"
         make = functools.partial(_made, network, input_px, graph)
@@ -84,6 +88,8 @@ def runtime() -> ov.Core:
     one that is no longer mapped, and the next signal with a handler in Python (SIGTERM
     among them) ends the process with SIGSEGV. So there is one, and it never goes.
     """
+    import openvino as ov
+
     return ov.Core()
 
 
@@ -105,7 +111,9 @@ def _made(network: Callable[[], Ssd], input_px: tuple[int, int], graph: Path | N
 
 def graph_of(network: Ssd, input_px: tuple[int, int]) -> ov.Model:
     """The network as OpenVINO has it, taking uint8 pictures (1, height, width, 3)."""
+    import openvino as ov
     import torch
+    from openvino.preprocess import PrePostProcessor
 
     shape = [1, 3, input_px[1], input_px[0]]
     with warnings.catch_warnings():
@@ -119,6 +127,8 @@ def graph_of(network: Ssd, input_px: tuple[int, int]) -> ov.Model:
 
 def _reshaped(graph: Path, input_px: tuple[int, int]) -> ov.Model:
     """An exported graph for an input of this size. Raises `ModelError`."""
+    import openvino as ov
+
     shape = [1, input_px[1], input_px[0], 3]
     try:
         model = runtime().read_model(graph)
@@ -146,6 +156,8 @@ def _from_cache(path: Path, properties: dict[str, Any]) -> Ready | None:
 
 def _keep(model: ov.Model, priors: NDArray[np.float32], path: Path) -> None:
     """Write priors, weights and graph, the graph last: where it exists, all exists. A disk that refuses is told."""
+    import openvino as ov
+
     with cache.keeping(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.unlink(missing_ok=True)
@@ -181,7 +193,9 @@ def int8_is_fast() -> bool:
 
 
 def precisions_here() -> tuple[str, ...]:
-    """What this CPU computes, of `PRECISIONS`."""
+    """What OpenVINO computes on this CPU, of `PRECISIONS`; nothing where it is not installed."""
+    if importlib.util.find_spec("openvino") is None:
+        return ()
     able = _able()
     return tuple(precision for precision in PRECISIONS if CAPABILITY[precision] in able)
 
