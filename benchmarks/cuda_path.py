@@ -2,13 +2,18 @@
 
     python benchmarks/cuda_path.py --footage FOLDER            on the card, 20,000 frames for each precision
     python benchmarks/cuda_path.py --device cpu --frames 20    a rehearsal: the same functions, without a graph
+    python benchmarks/cuda_sitting.py --out FOLDER             all that is to be known of a card, in minutes
 
-What is measured, for every model named, and written to benchmarks/results/cuda-CARD.json:
+For every network named, a model or an architecture with random weights (told as untrained),
+and written after each of them:
 
     parity    hands of fp16 and bf16 against float32 on the same device, and of float32 against torch on the CPU,
-              from a low score on, so that there is something to compare on an empty table too
-    latency   whole frame in host memory → hands in host memory: percentiles and the least, interleaved by precision
+              from a low score on, so that there is something to compare on an empty table too; and how far the
+              scores and boxes of all priors are apart before any threshold
+    latency   whole frame in host memory → hands in host memory: percentiles and the least, frame by frame in turns
     bare      the network alone, launched operation by operation, in the same rounds
+    peers     torchvision's networks, in the same rounds (`cuda_peers`); each as a multiple of ours in fp16
+    stages    where the time goes on the card (`cuda_stages`)
     streams   1, 4 and 16 cameras on the card, each with a graph of its own, one after another: latency of a round
     memory    the most the card held
 
@@ -22,74 +27,39 @@ from __future__ import annotations
 
 import argparse
 import gc
-import json
 import sys
 import time
 from collections.abc import Callable, Sequence
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
+from cuda_networks import KEPT, Image, Network, pictures
+from cuda_peers import peers
+from cuda_stages import launches, stages
+from kept import keep
 
 from handguard.bench import machine
-from handguard.capture.simulated import SimulatedScene
-from handguard.capture.video_file import VideoFile
 from handguard.detection import card as cards
-from handguard.detection.backends.device_engine import DeviceEngine
-from handguard.detection.backends.torch_engine import TorchEngine
-from handguard.detection.detector import HandDetector, Region, fitted_input
-from handguard.detection.device_detector import DeviceDetector
-from handguard.detection.postprocess import Thresholds
-from handguard.detection.weights import load_network
-from handguard.errors import EndOfVideo, HandguardError
+from handguard.detection.detector import HandDetector
+from handguard.detection.postprocess import scores_of
+from handguard.detection.preprocess import place
+from handguard.detection.scores import ScoreKind
 from handguard.evidence.summary import percentiles
 from handguard.training.export_gate import matched_pairs
 from handguard.types import Detections, Frame
 
 RESULTS = Path(__file__).parent / "results"
-KEPT = 300  # different frames, shown over and over
+PRECISIONS = ("fp16", "bf16", "float32")  # ours to be compared with peers first
 STREAMS = (1, 4, 16)
-PARITY_FRAMES = 100
+STREAM_ROUNDS = 2000  # of one frame each, whatever the number of cameras
+PARITY_FRAMES, RAW_FRAMES = 60, 10
 PARITY_SCORE = 0.05
-STRIDE = 7  # every so many frames of the footage
+BARE_EVERY, PEERS_EVERY = 40, 40  # frames: they take ten times as long, and need no p99.9
+NOBODY = "no time left"
 
-Image = NDArray[np.uint8]
-
-
-def pictures(footage: Path | None, wanted: int) -> tuple[list[Image], str]:
-    """Frames of one size, and where they come from."""
-    videos = sorted(footage.glob("*.mp4")) if footage else []
-    source = VideoFile(videos[0]) if videos else SimulatedScene(1, live=False)
-    name = videos[0].name if videos else "simulated scene"
-    frames: list[Image] = []
-    try:
-        while len(frames) < wanted:
-            frame = source.read()
-            if frame.seq % STRIDE == 0:
-                frames.append(frame.image.copy())
-    except EndOfVideo:
-        pass
-    source.close()
-    return frames, f"{name}, {frames[0].shape[1]}x{frames[0].shape[0]}, {len(frames)} frames"
-
-
-def detector(model: str, device: str, precision: str, size_px: tuple[int, int]) -> HandDetector:
-    """The model on the device, or, for device `reference`, on the CPU as the plain detector."""
-    files = cards.locate(model)
-    card = cards.read_card(files)
-    multiple = card.any_multiple_of_px
-    input_px = card.input_px if multiple is None else fitted_input(size_px, card.input_px, multiple)
-    network = load_network(files, card, input_px)
-    limits = Thresholds(card.operating_point.min_score, card.operating_point.max_overlap, one_class_per_hand=True)
-    whole = Region(0, 0, *size_px)
-    if device == "reference":
-        return HandDetector(card, TorchEngine(network, input_px, precision), limits, whole)
-    made = DeviceDetector(card, DeviceEngine(network, input_px, device, precision), limits, whole)
-    made.warm_up()
-    return made
+Sight = Callable[[int], object]  # of the frame with that number
 
 
 def in_ms(taken_ns: Sequence[int]) -> dict[str, float | int | None]:
@@ -117,7 +87,8 @@ def parity(one: HandDetector, other: HandDetector, frames: Sequence[Image]) -> d
         told["lost"] += len(before) - pairs
         told["new"] += len(after) - pairs
         largest = max(largest, best_score_change(before, after))
-    return {**told, "largest_change_of_the_best_score": round(largest, 4)}
+    apart = {"largest_change_of_the_best_score": round(largest, 4)}
+    return {**told, **apart, "all_priors": raw_parity(one, other, frames[:RAW_FRAMES])}
 
 
 def best_score_change(before: Detections, after: Detections) -> float:
@@ -125,55 +96,133 @@ def best_score_change(before: Detections, after: Detections) -> float:
     return abs(float(before.scores[0] - after.scores[0])) if len(before) and len(after) else 0.0
 
 
-def latency(detectors: dict[str, HandDetector], frames: Sequence[Image], rounds: int) -> dict[str, Any]:
-    """All detectors in turns, frame by frame, so that whatever disturbs one disturbs all."""
-    whole: dict[str, list[int]] = {name: [] for name in detectors}
-    bare: dict[str, list[int]] = {name: [] for name in detectors}
+def raw_parity(one: HandDetector, other: HandDetector, frames: Sequence[Image]) -> dict[str, float]:
+    """The largest difference, and that of 999 in 1,000: of scores, and of box offsets as the network says them."""
+    kind = ScoreKind(one.card.scores)
+    scores, offsets = [], []
+    for image in frames:
+        (a_logits, a_offsets), (b_logits, b_offsets) = (_raw(detector, image) for detector in (one, other))
+        scores.append(np.abs(scores_of(a_logits, kind) - scores_of(b_logits, kind)))
+        offsets.append(np.abs(a_offsets - b_offsets))
+    told = {"score": np.concatenate(scores), "offset": np.concatenate(offsets)}
+    return {
+        f"{name}_{how}": round(float(value), 5)
+        for name, apart in told.items()
+        for how, value in (("largest", apart.max()), ("p999", np.quantile(apart, 0.999)))
+    }
+
+
+def _raw(detector: HandDetector, image: Image) -> tuple[np.ndarray, np.ndarray]:
+    place(image, detector._placement, detector.engine.canvas)
+    logits, offsets = detector.engine.infer()
+    return logits.copy(), offsets.copy()
+
+
+def latency(sights: dict[str, tuple[int, Sight]], rounds: int, seconds: float) -> dict[str, Any]:
+    """All in turns, frame by frame, so that whatever disturbs one disturbs all; each on every so many frames. Ends
+    early when the time is up."""
+    taken: dict[str, list[int]] = {name: [] for name in sights}
+    until = time.monotonic() + seconds
+    gc.collect()
+    gc.disable()
     for number in range(rounds):
-        frame = Frame(number, 0, frames[number % len(frames)])
-        for name, one in detectors.items():
-            whole[name].append(timed(lambda one=one, frame=frame: one.detect(frame)))  # type: ignore[misc]
-            if number % 10 == 0:
-                bare[name].append(timed(one.engine.infer))
-    return {name: {"whole_path": in_ms(whole[name]), "bare": in_ms(bare[name])} for name in detectors}
+        for name, (every, see) in sights.items():
+            if number % every == 0:
+                taken[name].append(timed(lambda see=see, number=number: see(number)))  # type: ignore[misc]
+        if time.monotonic() > until:
+            break
+    gc.enable()
+    return {name: in_ms(times) for name, times in taken.items()}
 
 
-def streams(make: Callable[[], HandDetector], frames: Sequence[Image], rounds: int) -> dict[str, Any]:
+def seen_by(detector: HandDetector, frames: Sequence[Image]) -> Sight:
+    """The whole path."""
+    return lambda number: detector.detect(Frame(number, 0, frames[number % len(frames)]))
+
+
+def streams(network: Network, wanted: argparse.Namespace, frames: Sequence[Image], seconds: float) -> dict[str, Any]:
     """Cameras that share the card: one round is a frame of each, one after another."""
     told = {}
     for count in STREAMS:
-        cameras = [make() for _ in range(count)]
-        taken = [
-            timed(lambda n=n: [one.detect(Frame(n, 0, frames[n % len(frames)])) for one in cameras])  # type: ignore[misc]  # noqa: B023
-            for n in range(max(rounds // count, 5))
-        ]
-        told[str(count)] = in_ms(taken)
+        cameras = [seen_by(network.detector(wanted.device, wanted.precision[0]), frames) for _ in range(count)]
+        sights: dict[str, tuple[int, Sight]] = {
+            "round": (1, lambda number, cameras=cameras: [see(number) for see in cameras])  # type: ignore[misc]
+        }
+        rounds = max(min(wanted.frames, STREAM_ROUNDS) // count, 5)
+        told[str(count)] = latency(sights, rounds, seconds / len(STREAMS))["round"]
     return told
 
 
 def memory_mb(device: str) -> float | None:
-    """The most the card held since the start; None on a CPU."""
-    return round(torch.cuda.max_memory_reserved() / 1e6, 1) if device == "cuda" else None
+    """The most the card held since the last network; None on a CPU."""
+    if device != "cuda":
+        return None
+    most = round(torch.cuda.max_memory_reserved() / 1e6, 1)
+    torch.cuda.empty_cache()
+    torch.cuda.reset_peak_memory_stats()
+    return most
 
 
-def measured(model: str, device: str, frames: Sequence[Image], rounds: int) -> dict[str, Any]:
-    """Everything about one model."""
-    size_px = (frames[0].shape[1], frames[0].shape[0])
-    precisions = ("float32", "bf16", "fp16") if device == "cuda" else ("float32", "bf16")
-    detectors = {precision: detector(model, device, precision, size_px) for precision in precisions}
-    some = list(islice(frames, min(PARITY_FRAMES, rounds)))
-    exact = detectors["float32"]
-    fastest = precisions[-1]
-    return {
+def measured(network: Network, wanted: argparse.Namespace, frames: Sequence[Image], until: float) -> dict[str, Any]:
+    """Everything about one network, as far as the time allows."""
+    device = wanted.device
+    detectors = {precision: network.detector(device, precision) for precision in wanted.precision}
+    sights = {name: (_every(name, wanted), seen_by(one, frames)) for name, one in detectors.items()}
+    for name, one in detectors.items():
+        sights[f"{name} bare"] = (BARE_EVERY, lambda number, one=one: one.engine.infer())  # type: ignore[misc]
+    left_out: dict[str, str] = {}
+    for peer in wanted.peer or ():
+        able, unable = peers(peer, device, frames[0])
+        left_out |= unable
+        sights |= {name: (PEERS_EVERY, lambda number, see=see: see(frames[number % len(frames)]))  # type: ignore[misc]
+                   for name, see in able.items()}  # fmt: skip
+    found = latency(sights, wanted.frames, min(wanted.seconds, until - time.monotonic()))
+    first = found[wanted.precision[0]]["p50"] or 1.0
+    told = {
+        "trained": network.trained,
         "detectors": {name: one.description for name, one in detectors.items()},
-        "parity": {
-            "float32 against torch on the CPU": parity(detector(model, "reference", "float32", size_px), exact, some),
-            **{f"{name} against float32": parity(exact, detectors[name], some) for name in precisions[1:]},
-        },
-        "latency_ms": latency(detectors, frames, rounds),
-        f"streams_ms_{fastest}": streams(lambda: detector(model, device, fastest, size_px), frames, rounds),
+        "latency_ms": found,
+        f"times_ours_{wanted.precision[0]}_p50": {name: round(one["p50"] / first, 3) for name, one in found.items()},
+        "peers_left_out": left_out,
+        "stages_ms": {name: stages(one, frames[0], wanted.frames) for name, one in detectors.items()},
+        "parity": parities(network, detectors, frames[:: max(1, len(frames) // PARITY_FRAMES)], wanted.frames),
         "memory_mb": memory_mb(device),
     }
+    if wanted.streams and time.monotonic() < until:
+        told[f"streams_ms_{wanted.precision[0]}"] = streams(network, wanted, frames, until - time.monotonic())
+    return told
+
+
+def _every(precision: str, wanted: argparse.Namespace) -> int:
+    """Of how many frames one is seen in that precision: the first one sees all of them."""
+    return 1 if precision == wanted.precision[0] else wanted.others_every
+
+
+def parities(
+    network: Network, detectors: dict[str, HandDetector], frames: Sequence[Image], most: int
+) -> dict[str, Any]:
+    """Against float32 on the same device, and of that against the reference."""
+    some, exact = frames[: min(PARITY_FRAMES, most)], detectors.get("float32")
+    if exact is None:
+        return {}
+    told = {f"{name} against float32": parity(exact, one, some) for name, one in detectors.items() if one is not exact}
+    reference = network.detector("reference", "float32")
+    few = some if network.trained else some[:RAW_FRAMES]  # a large one takes a second a frame on a CPU
+    return {"float32 against torch on the CPU": parity(reference, exact, few), **told}
+
+
+def attempted(work: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    """What was measured, or why it was not: one network must not cost the numbers of the others."""
+    try:
+        return work()
+    except Exception as error:  # noqa: BLE001
+        return {"failed": f"{type(error).__name__}: {str(error)[:1000]}"}
+
+
+def say(line: str) -> None:
+    """At once, also into a pipe."""
+    sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()
 
 
 def orders() -> argparse.Namespace:
@@ -183,30 +232,52 @@ def orders() -> argparse.Namespace:
     parser.add_argument("--frames", type=int, default=20_000, help="for each precision")
     parser.add_argument("--footage", type=Path, help="folder of recordings; default: the simulated scene")
     parser.add_argument("--model", action="append", help="may be repeated; default: the shipped one")
+    parser.add_argument("--architecture", action="append", help="with random weights; may be repeated")
+    parser.add_argument("--precision", action="append", help=f"default: {', '.join(PRECISIONS)}; the first is ours")
+    parser.add_argument("--others-every", type=int, default=1, help="of so many frames, one in the other precisions")
+    parser.add_argument("--peer", action="append", help="a network of torchvision's; may be repeated")
+    parser.add_argument("--streams", action="store_true", help="also several cameras at once")
+    parser.add_argument("--seconds", type=float, default=1e6, help="of one network's rounds, which then end early")
+    parser.add_argument("--within", type=float, default=1e6, help="seconds for everything; what is left is left out")
     parser.add_argument("--out", type=Path, help="default: benchmarks/results/cuda-CARD.json; none for a rehearsal")
-    return parser.parse_args()
+    wanted = parser.parse_args()
+    on_cpu = ("float32", "bf16")
+    wanted.precision = wanted.precision or list(PRECISIONS if wanted.device == "cuda" else on_cpu)
+    if not wanted.model and not wanted.architecture:
+        wanted.model = [cards.DEFAULT]
+    return wanted
 
 
 def main() -> None:
     wanted = orders()
+    until = time.monotonic() + wanted.within
     on_card = wanted.device == "cuda"
     if on_card and not torch.cuda.is_available():
         raise SystemExit("expected a CUDA device, found none on this machine; --device cpu --frames 20 rehearses")
     frames, told = pictures(wanted.footage, min(KEPT, max(wanted.frames, 1)))
     gc.freeze()
     card = torch.cuda.get_device_name() if on_card else "rehearsal on a CPU"
-    results = {"machine": {"card": card, **machine.described()}, "frames": told, "models": {}}
-    for model in wanted.model or [cards.DEFAULT]:
-        try:
-            results["models"][model] = measured(model, wanted.device, frames, wanted.frames)
-        except HandguardError as error:
-            results["models"][model] = {"failed": str(error)}
-    text = json.dumps(results, indent=1)
-    sys.stdout.write(text + "\n")
+    networks = [Network(name, True) for name in wanted.model or ()]
+    networks += [Network(name, False) for name in wanted.architecture or ()]
+    results: dict[str, Any] = {"machine": {"card": card, **machine.described()}, "frames": told, "networks": {}}
     out = wanted.out or (RESULTS / f"cuda-{card.lower().replace(' ', '-')}.json" if on_card else None)
+    for network in networks:
+        say(f"{network.name} …")
+        late = time.monotonic() > until
+        found = {"failed": NOBODY} if late else attempted(lambda: measured(network, wanted, frames, until))  # noqa: B023
+        results["networks"][network.name] = found
+        say(str(found.get("failed") or found["latency_ms"]))
+        _written(out, results)
+    for network in networks:
+        if time.monotonic() < until:
+            of_it = attempted(lambda: launches(network.detector(wanted.device, wanted.precision[0]), frames[0]))  # noqa: B023
+            results["networks"][network.name]["launches"] = of_it
+            _written(out, results)
+
+
+def _written(out: Path | None, results: dict[str, Any]) -> None:
     if out is not None:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        out.write_text(text + "\n")
+        keep(out, results)
 
 
 if __name__ == "__main__":
