@@ -1,9 +1,13 @@
-"""The networks that `cuda_path` measures, as detectors, and the frames that they see."""
+"""The networks that `cuda_path` measures, as detectors, and the frames that they see.
+
+    python benchmarks/cuda_networks.py ARCHITECTURE FOLDER      a model file of random weights that finds no hand
+"""
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import cv2
@@ -23,13 +27,14 @@ from handguard.detection.detector import HandDetector, Region, fitted_input
 from handguard.detection.device_detector import DeviceDetector
 from handguard.detection.postprocess import Thresholds
 from handguard.detection.ssd import Ssd
-from handguard.detection.weights import load_network
+from handguard.detection.weights import load_network, save_model
 from handguard.errors import EndOfVideo
 
 SIZE_PX = (1280, 720)  # of the pictures, whatever the footage has
 KEPT = 300  # different frames of each recording, shown over and over
 LOGIT_SPREAD, OFFSET_SPREAD = 2.0, 1.0  # standard deviations, about those of trained networks
 SEED = 3
+NO_HAND = 0.99999  # no score of random weights, or next to none
 CLASSES = ("hand", "gloved_hand")
 
 Image = NDArray[np.uint8]
@@ -129,3 +134,12 @@ def _fitted(image: Image) -> Image:
     if image.shape[1::-1] == SIZE_PX:
         return image
     return np.asarray(cv2.resize(image, SIZE_PX, interpolation=cv2.INTER_LINEAR), np.uint8)
+
+
+def main() -> None:
+    card, network = untrained(sys.argv[1])
+    save_model(network, replace(card, operating_point=OperatingPoint(NO_HAND)), Path(sys.argv[2]))
+
+
+if __name__ == "__main__":
+    main()

@@ -160,8 +160,12 @@ class Replay:
     def __init__(self, graph: torch.cuda.CUDAGraph, step: Callable[[], object], device: torch.device) -> None:
         self._graph, self._step, self._device = graph, step, device
 
-    def __call__(self) -> None:
+    def launch(self) -> None:
+        """Without waiting."""
         self._graph.replay()
+
+    def __call__(self) -> None:
+        self.launch()
         torch.cuda.current_stream(self._device).synchronize()
 
 
