@@ -26,7 +26,7 @@ from torch import Tensor, nn
 from handguard.bench import machine
 from handguard.detection.architectures import build
 from handguard.detection.backbones.depthwise import DepthwiseConv2d
-from handguard.detection.losses import Truth
+from handguard.detection.losses import gathered
 from handguard.detection.ssd import Ssd
 from handguard.training.loop import _learning, _loss_of
 
@@ -63,8 +63,8 @@ class Steps:
         began_s = time.process_time()
         with torch.autocast("cpu", torch.bfloat16):
             raw = model(images)
-        truths = [Truth(HANDS, torch.tensor([0, 1]))] * BATCH
-        loss = _loss_of(model.score_kind, focal=False)(raw, truths, model.priors)
+        truth = gathered([(HANDS, torch.tensor([0, 1]))] * BATCH)
+        loss = _loss_of(model.score_kind, focal=False)(raw, truth, model.priors)
         loss_s = time.process_time()
         model.zero_grad(set_to_none=True)
         loss.total.backward()  # type: ignore[no-untyped-call]

@@ -1,13 +1,13 @@
 """One sitting of a training that takes several: `python benchmarks/gpu_sitting.py --pack DIR --run DIR …`.
 
-For a card that is lent for ten minutes at a time. A sitting unpacks the pictures
-(`gpu_pack`), puts the checkpoint of the last sitting together again, trains, and stops by itself
-just after a checkpoint, so that no step is lost. What is worth keeping then lies in `--back`:
-metrics, curves, the model and its card once training is over, and the checkpoint
-in pieces no larger than `--piece-mb`. Give the next sitting that folder as `--from`.
+For a card that is lent for minutes. A sitting unpacks the pictures (`gpu_pack`), puts the checkpoint of the
+last sitting together again, trains, and stops by itself just after a checkpoint, so that no step is lost.
+What is worth keeping then lies in `--back`: metrics, curves, and the checkpoint in pieces no larger
+than `--piece-mb`. Give the next sitting that folder as `--from`.
 
     the checkpoint     weights, average, optimiser, step: training goes on as if never stopped
-    --average-only     of a large network, only the average in half precision: to look at, not to go on from
+    --average-only     only the average, in half precision, as average.pt: for `handguard package`, not to go on from
+    --only-bring-back  nothing is trained: look at a run that goes on meanwhile
 
 What `handguard train` has in a recipe file comes from `models/recipes/ARCHITECTURE.yaml` where there is one,
 or from `--recipe`. Every sitting of a training must be given the same.
@@ -20,22 +20,23 @@ from __future__ import annotations
 
 import argparse
 import hashlib
+import io
 import json
 import shutil
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import fields
 from pathlib import Path
 
 import torch
 from gpu_pack import unpack
-from safetensors.torch import save_file
 
 from handguard.atomic import write_atomically, write_json
 from handguard.detection.architectures import REMEDY
 from handguard.errors import HandguardError, mismatch
 from handguard.training import checkpoints
-from handguard.training.checkpoints import CHECKPOINT
+from handguard.training.checkpoints import CHECKPOINT, Checkpoint
 from handguard.training.command import Job, train_command
 from handguard.training.listening import Listener
 from handguard.training.meter import LOSSES, METRICS
@@ -135,7 +136,7 @@ def bring_back(run: Path, back: Path, piece_bytes: int, average_only: bool) -> l
     back.mkdir(parents=True, exist_ok=True)
     for stale in (*back.glob(f"*{LIST}"), *back.glob(f"*{PIECE}[0-9][0-9][0-9]")):
         stale.unlink()
-    kept = [run / name for name in SMALL] + sorted(run.glob("*.json"))
+    kept = [run / name for name in SMALL]
     brought = [Path(shutil.copy(path, back)) for path in kept if path.exists()]
     for path in _large(run, average_only):
         brought += split(path, back, piece_bytes)
@@ -143,21 +144,28 @@ def bring_back(run: Path, back: Path, piece_bytes: int, average_only: bool) -> l
 
 
 def _large(run: Path, average_only: bool) -> Iterator[Path]:
-    """Files that travel in pieces: the finished model, and the checkpoint or its average."""
-    yield from sorted(run.glob("*.safetensors"))
+    """What travels in pieces: the checkpoint or its average."""
     if not average_only:
         yield run / CHECKPOINT
         return
-    saved = checkpoints.read(run / CHECKPOINT)
-    half = {n: v.half().contiguous() if v.dtype is torch.float32 else v for n, v in saved.average.items()}
-    save_file(half, run / f"average-{saved.step}.half")
-    yield run / f"average-{saved.step}.half"
+    average = run / "average.pt"
+    average.write_bytes(light(checkpoints.read(run / CHECKPOINT)))
+    yield average
+
+
+def light(saved: Checkpoint) -> bytes:
+    """A checkpoint to package, not to go on from: only the average, its convolutions in half precision."""
+    half = {name: value.half() if value.ndim > 1 else value for name, value in saved.average.items()}
+    state = {f.name: getattr(saved, f.name) for f in fields(saved)} | {"model": {}, "average": half, "optimizer": {}}
+    buffer = io.BytesIO()
+    torch.save(state, buffer)
+    return buffer.getvalue()
 
 
 def orders() -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--pack", type=Path, required=True, help="folder of piece-*.tar")
+    parser.add_argument("--pack", type=Path, help="folder of piece-*.tar; needed unless --only-bring-back")
     parser.add_argument("--run", type=Path, required=True, help="folder of the training run; kept while the machine is")
     parser.add_argument("--back", type=Path, required=True, help="folder for what comes back")
     parser.add_argument("--from", dest="last", type=Path, help="what came back from the last sitting")
@@ -171,9 +179,14 @@ def orders() -> argparse.Namespace:
     parser.add_argument("--workers", type=int, default=15, help="processes that decode and augment")
     parser.add_argument("--init", type=Path, help="weights to start from")
     parser.add_argument("--reset-heads", action="store_true", help="of --init, leave out what belongs to other classes")
+    parser.add_argument("--time-budget", type=float, help="minutes of the whole training; the learning rate follows")
     parser.add_argument("--piece-mb", type=float, default=15.0)
     parser.add_argument("--average-only", action="store_true")
-    return parser.parse_args()
+    parser.add_argument("--only-bring-back", action="store_true")
+    wanted = parser.parse_args()
+    if wanted.pack is None and not wanted.only_bring_back:
+        parser.error("--pack is needed to train")
+    return wanted
 
 
 def own_recipe(architecture: str) -> Path | None:
@@ -196,20 +209,27 @@ def job_of(wanted: argparse.Namespace, data: Path) -> Job:
         init=wanted.init,
         reset_heads=wanted.reset_heads,
         recipe=wanted.recipe or own_recipe(wanted.architecture),
+        in_memory=True,
+        packaged=False,
+        time_budget_s=60 * wanted.time_budget if wanted.time_budget else None,
     )
 
 
 def whole_sitting(wanted: argparse.Namespace) -> None:
     """Unpack, go on, train, bring back. Raises `HandguardError`."""
+    if not wanted.only_bring_back:
+        train(wanted)
+    for path in bring_back(wanted.run, wanted.back, round(wanted.piece_mb * 1e6), wanted.average_only):
+        told(str(path))
+
+
+def train(wanted: argparse.Namespace) -> None:
+    """What there is time for. Raises `HandguardError`."""
     job = job_of(wanted, unpack(wanted.pack, wanted.run / "pictures"))
     told(f"recipe {job.recipe or 'as handguard train has it'}")
     if wanted.last is not None:
         resume(wanted.last, wanted.run)
-    done = sit(job, wanted.minutes * 60)
-    brought = bring_back(wanted.run, wanted.back, round(wanted.piece_mb * 1e6), wanted.average_only)
-    told("training is over" if done else "to be continued with --from")
-    for path in brought:
-        told(str(path))
+    told("training is over" if sit(job, wanted.minutes * 60) else "to be continued with --from")
 
 
 def main() -> None:

@@ -34,7 +34,7 @@ from torch import Tensor
 
 from handguard.bench import machine
 from handguard.detection.architectures import build
-from handguard.detection.losses import Truth, aligned_loss
+from handguard.detection.losses import aligned_loss, gathered
 from handguard.detection.ssd import Ssd
 from handguard.training.augment import Augmentation
 from handguard.training.batches import Asked, Batch, Batches, Plan
@@ -86,7 +86,7 @@ class Runner:
                 images = images.contiguous(memory_format=torch.channels_last)
             with torch.autocast("cpu", torch.bfloat16, enabled=self.bf16):
                 raw = self.model(images)
-            loss = aligned_loss(raw, batch.truths, self.model.priors)
+            loss = aligned_loss(raw, batch.truth, self.model.priors)
         with self.timed("backward"):
             self.optimizer.zero_grad(set_to_none=True)
             loss.total.backward()  # type: ignore[no-untyped-call]
@@ -114,10 +114,10 @@ def plain_batches(samples: list[Sample], seed: int) -> Iterator[Batch]:
     rng = np.random.default_rng(seed)
     while True:
         drawn = [plain_input(samples[rng.integers(len(samples))], rng) for _ in range(BATCH)]
-        yield Batch(torch.stack([image for image, _ in drawn]), [truth for _, truth in drawn], SIDE_PX)
+        yield Batch(torch.stack([image for image, _ in drawn]), gathered([truth for _, truth in drawn]), SIDE_PX)
 
 
-def plain_input(sample: Sample, rng: np.random.Generator) -> tuple[Tensor, Truth]:
+def plain_input(sample: Sample, rng: np.random.Generator) -> tuple[Tensor, tuple[Tensor, Tensor]]:
     """The picture squeezed into the square, mirrored every other time; BGR."""
     picture = Image.open(sample.path).convert("RGB")
     boxes = sample.boxes_px / np.tile(np.array(picture.size, np.float32), 2)
@@ -128,7 +128,7 @@ def plain_input(sample: Sample, rng: np.random.Generator) -> tuple[Tensor, Truth
         )
     pixels = np.array(picture.resize((SIDE_PX, SIDE_PX), Image.Resampling.BILINEAR))[..., ::-1]
     image = torch.from_numpy(np.ascontiguousarray(pixels)).permute(2, 0, 1)
-    return image, Truth(torch.from_numpy(boxes.astype(np.float32)), torch.from_numpy(sample.labels))
+    return image, (torch.from_numpy(boxes.astype(np.float32)), torch.from_numpy(sample.labels))
 
 
 def our_batches(samples: list[Sample], how: Augmentation) -> Iterator[Batch]:

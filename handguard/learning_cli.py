@@ -49,6 +49,20 @@ EmptyFootage = Annotated[
 BatchSize = Annotated[int, typer.Option(min=1, help="Pictures a step, in each process.")]
 Device = Annotated[str, typer.Option(help="cpu or cuda.")]
 Workers = Annotated[int, typer.Option(min=0, help="Processes that prepare pictures.")]
+InMemory = Annotated[
+    bool,
+    typer.Option(
+        "--in-memory", help="Decode every picture once, before training, and keep it: for many workers before a card."
+    ),
+]
+Packaged = Annotated[
+    bool,
+    typer.Option(
+        "--package/--no-package",
+        help="Measure the result and write the model with its card. Without, `handguard package` does it later, "
+        "maybe on another computer.",
+    ),
+]
 Hours = Annotated[
     float | None,
     typer.Option(help="Hours of training in all; the learning rate comes down in time.", min=0.001),
@@ -85,6 +99,8 @@ def train(
     ] = False,
     priors: Annotated[Path | None, typer.Option(help="Prior sizes of `handguard dataset priors`.")] = None,
     recipe: RecipeFile = None,
+    in_memory: InMemory = False,
+    packaged: Packaged = True,
     miss_budget: MissBudget = MISSES,
     false_hits: FalseHits = FALSE_HITS,
     empty_footage: EmptyFootage = None,
@@ -101,7 +117,7 @@ def train(
     wishes = _wishes(miss_budget, false_hits, empty_footage)
     job = Job(
         data, out, architecture, steps, batch_size, seed, device, workers, budget_s, init, reset_heads, priors,
-        recipe, wishes,
+        recipe, in_memory, packaged, wishes,
     )  # fmt: skip
     with listening("train") as listener:
         train_command(job, listener)
@@ -128,6 +144,7 @@ def fine_tune(
             min=0.0, max=0.95, help="Share of --old among the pictures drawn; 0 only measures on it."
         ),
     ] = 0.3,
+    in_memory: InMemory = False,
     miss_budget: MissBudget = MISSES,
     false_hits: FalseHits = FALSE_HITS,
     empty_footage: EmptyFootage = None,
@@ -138,7 +155,7 @@ def fine_tune(
     from handguard.training.fine_tuning import Old
 
     wishes = _wishes(miss_budget, false_hits, empty_footage)
-    job = Job(data, out, "", steps, batch_size, seed, device, workers, wishes=wishes)
+    job = Job(data, out, "", steps, batch_size, seed, device, workers, in_memory=in_memory, wishes=wishes)
     with listening("fine-tune") as listener:
         fine_tune_command(job, model or DEFAULT, name, Old(old, old_share), listener)
 

@@ -26,23 +26,38 @@ FOCUS, FOCAL_SHARE = 2.0, 0.25  # gamma, and alpha of the positives: Lin et al.,
 
 @dataclass(frozen=True, slots=True)
 class Truth:
-    """Ground truth of one picture. A label of -1 marks a region that is neither hand nor background."""
+    """Ground truth of a batch: all its regions. A label of -1 marks one that is neither hand nor background."""
 
     boxes_norm: Tensor  # (G, 4) xyxy, fractions of the input
     labels: Tensor  # (G,) int64, HandClass values or -1
+    picture: Tensor  # (G,) int64: which of the batch's pictures it is in
+
+    def to(self, device: str) -> Truth:
+        """The same on another device."""
+        return Truth(*(x.to(device, non_blocking=True) for x in (self.boxes_norm, self.labels, self.picture)))
 
     @property
     def known(self) -> Truth:
-        keep = self.labels >= 0
-        return Truth(self.boxes_norm[keep], self.labels[keep])
+        """The hands."""
+        return self._where(self.labels >= 0)
 
-    def ignores(self, priors_cxcywh: Tensor) -> Tensor:
-        """(P,) bool: priors that mostly lie in a region nobody labelled, or that one of its size would teach."""
-        regions = self.boxes_norm[self.labels < 0]
-        if len(regions) == 0:
-            return torch.zeros(len(priors_cxcywh), dtype=torch.bool, device=priors_cxcywh.device)
-        inside = (covered_share(to_xyxy(priors_cxcywh), regions) > 0.5).any(dim=1)
-        return inside | matching.centers_near(regions, priors_cxcywh).any(dim=0)
+    def _where(self, kept: Tensor) -> Truth:
+        return Truth(self.boxes_norm[kept], self.labels[kept], self.picture[kept])
+
+    def ignores(self, priors_cxcywh: Tensor, pictures: int) -> Tensor:
+        """(N, P) bool: priors that mostly lie in a region nobody labelled, or that one of its size would teach."""
+        regions = self._where(self.labels < 0)
+        inside = covered_share(to_xyxy(priors_cxcywh), regions.boxes_norm).T > 0.5
+        near = matching.centers_near(regions.boxes_norm, priors_cxcywh)
+        count = torch.zeros((pictures, len(priors_cxcywh)), device=priors_cxcywh.device)
+        return count.index_add(0, regions.picture, (inside | near).to(count.dtype)) > 0
+
+
+def gathered(truths: Sequence[tuple[Tensor, Tensor]]) -> Truth:
+    """The truth of a batch from the `(boxes_norm, labels)` of each of its pictures."""
+    counts = torch.tensor([len(labels) for _, labels in truths])
+    picture = torch.repeat_interleave(torch.arange(len(truths)), counts)
+    return Truth(torch.cat([boxes for boxes, _ in truths]), torch.cat([labels for _, labels in truths]), picture)
 
 
 class Loss(NamedTuple):
@@ -56,91 +71,75 @@ class Loss(NamedTuple):
         return self.classes + self.boxes
 
 
-Chosen = Callable[[Tensor, Tensor, Tensor], Tensor]  # losses, positives, ignored, each (P,): their sum
+Weigh = Callable[[Tensor, Tensor, Tensor], Tensor]  # losses, positives, ignored, each (N, P): what each counts
 
 
-def multibox_loss(raw: Raw, truths: Sequence[Truth], priors_cxcywh: Tensor) -> Loss:
+def multibox_loss(raw: Raw, truth: Truth, priors_cxcywh: Tensor) -> Loss:
     """The paper's: softmax cross-entropy with hard negatives, smooth L1 on coded offsets."""
-    return _matched_by_iou(raw, truths, priors_cxcywh, _with_hard_negatives)
+    return _matched_by_iou(raw, truth, priors_cxcywh, _with_hard_negatives)
 
 
-def focal_loss(raw: Raw, truths: Sequence[Truth], priors_cxcywh: Tensor) -> Loss:
+def focal_loss(raw: Raw, truth: Truth, priors_cxcywh: Tensor) -> Loss:
     """The paper's boxes; every prior counts for the classes, the less the surer it is already."""
-    return _matched_by_iou(raw, truths, priors_cxcywh, _focused)
+    return _matched_by_iou(raw, truth, priors_cxcywh, _focused)
 
 
-def _matched_by_iou(raw: Raw, truths: Sequence[Truth], priors_cxcywh: Tensor, chosen: Chosen) -> Loss:
+def _matched_by_iou(raw: Raw, truth: Truth, priors_cxcywh: Tensor, weigh: Weigh) -> Loss:
     logits, offsets = raw.class_logits.float(), raw.box_offsets.float()
-    class_sum = box_sum = logits.sum() * 0
-    positives = 0
-    for picture_logits, picture_offsets, truth in zip(logits, offsets, truths, strict=True):
-        known = truth.known
-        match = matching.match_by_iou(known.boxes_norm, priors_cxcywh)
-        positive = match.gt_index >= 0
-        target = torch.where(positive, _at(known.labels, match.gt_index) + 1, 0)
-        losses = functional.cross_entropy(picture_logits, target, reduction="none")
-        class_sum = class_sum + chosen(losses, positive, truth.ignores(priors_cxcywh))
-        coded = encode(_at(known.boxes_norm, match.gt_index[positive]), priors_cxcywh[positive])
-        box_sum = box_sum + functional.smooth_l1_loss(picture_offsets[positive], coded, reduction="sum")
-        positives += int(positive.sum())
-    count = max(positives, 1)
+    pictures, known = len(logits), truth.known
+    match = matching.match_by_iou(known.boxes_norm, known.picture, priors_cxcywh, pictures)
+    positive = match.gt_index >= 0
+    hand = match.gt_index[positive]
+    target = torch.zeros_like(match.gt_index)  # background
+    target[positive] = known.labels[hand] + 1
+    losses = functional.cross_entropy(logits.flatten(0, 1), target.flatten(), reduction="none").view(target.shape)
+    class_sum = (losses * weigh(losses, positive, truth.ignores(priors_cxcywh, pictures))).sum()
+    coded = encode(known.boxes_norm[hand], priors_cxcywh.expand(pictures, -1, -1)[positive])
+    box_sum = functional.smooth_l1_loss(offsets[positive], coded, reduction="sum")
+    count = positive.sum().clamp(min=1)
     return Loss(class_sum / count, box_sum / count)
 
 
 def _with_hard_negatives(losses: Tensor, positive: Tensor, ignored: Tensor) -> Tensor:
-    hard = _hard_negatives(losses.detach(), positive | ignored, int(positive.sum()))
-    return losses[positive].sum() + losses[hard].sum()
+    """1 for the positives, and for the background priors with the highest loss, so many a positive of a picture."""
+    wanted = (NEGATIVES_PER_POSITIVE * positive.sum(dim=1, keepdim=True)).clamp(min=NEGATIVES_FLOOR)
+    background = ~(positive | ignored)
+    hardest_first = losses.detach().masked_fill(~background, -1).argsort(dim=1, descending=True)
+    rank = torch.empty_like(hardest_first).scatter_(1, hardest_first, _numbers(losses))
+    return (positive | (background & (rank < wanted))).to(losses.dtype)
 
 
 def _focused(losses: Tensor, positive: Tensor, ignored: Tensor) -> Tensor:
     """A loss of -log p, p the probability of what is right, is weighed with (1 - p)^gamma."""
     share = torch.where(positive, FOCAL_SHARE, 1 - FOCAL_SHARE)
-    focal = share * (1 - torch.exp(-losses)).pow(FOCUS) * losses
-    return focal[positive | ~ignored].sum()
+    return share * (1 - torch.exp(-losses)).pow(FOCUS) * (positive | ~ignored)
 
 
-def aligned_loss(raw: Raw, truths: Sequence[Truth], priors_cxcywh: Tensor, box_weight: float = 2.0) -> Loss:
+def _numbers(losses: Tensor) -> Tensor:
+    """(N, P): 0 to P - 1 in each row."""
+    return torch.arange(losses.shape[1], device=losses.device).expand_as(losses)
+
+
+def aligned_loss(raw: Raw, truth: Truth, priors_cxcywh: Tensor, box_weight: float = 2.0) -> Loss:
     """Binary cross-entropy towards the quality of the match, complete IoU on decoded boxes."""
     logits, offsets = raw.class_logits.float(), raw.box_offsets.float()
     boxes = decode(offsets, priors_cxcywh)
-    scores = logits.detach().sigmoid()
-    class_sum = box_sum = logits.sum() * 0
-    weight = 0.0
-    for i, truth in enumerate(truths):
-        known = truth.known
-        match = matching.match_by_alignment(
-            known.boxes_norm, known.labels, priors_cxcywh, scores[i], boxes[i].detach()
-        )
-        target = _soft_targets(match, known.labels, logits.shape[-1])
-        losses = functional.binary_cross_entropy_with_logits(logits[i], target, reduction="none")
-        # a focusing factor on negatives only: easy background must not drown few hands
-        losses = torch.where(target > 0, losses, losses * scores[i].pow(1.5))
-        class_sum = class_sum + losses[~(truth.ignores(priors_cxcywh) & (match.gt_index < 0))].sum()
-        positive = match.gt_index >= 0
-        ciou = complete_iou(boxes[i][positive], _at(known.boxes_norm, match.gt_index[positive]))
-        box_sum = box_sum + ((1 - ciou) * match.quality[positive]).sum()
-        weight += float(match.quality.sum())
-    count = max(weight, 1.0)
-    return Loss(class_sum / count, box_weight * box_sum / count)
-
-
-def _soft_targets(match: matching.Match, labels: Tensor, classes: int) -> Tensor:
-    """(P, C): the match quality at the hand's class, 0 elsewhere."""
-    target = torch.zeros(len(match.gt_index), classes, device=match.quality.device)
+    scores, known = logits.detach().sigmoid(), truth.known
+    match = matching.match_by_alignment(
+        known.boxes_norm, known.labels, known.picture, priors_cxcywh, scores, boxes.detach()
+    )
     positive = match.gt_index >= 0
-    target[positive, _at(labels, match.gt_index[positive])] = match.quality[positive]
-    return target
+    hand, quality = match.gt_index[positive], match.quality[positive]
 
+    target = torch.zeros_like(logits)
+    target[(*positive.nonzero(as_tuple=True), known.labels[hand])] = quality
+    losses = functional.binary_cross_entropy_with_logits(logits, target, reduction="none")
+    # a focusing factor on negatives only: easy background must not drown few hands
+    losses = torch.where(target > 0, losses, losses * scores.pow(1.5))
+    unknown = truth.ignores(priors_cxcywh, len(logits)) & ~positive
+    class_sum = losses.masked_fill(unknown[..., None], 0).sum()
 
-def _at(values: Tensor, index: Tensor) -> Tensor:
-    """`values[index]`, where an index of -1 or an empty `values` gives something unused."""
-    if len(values) == 0:
-        return values.new_zeros((len(index), *values.shape[1:]))
-    return values[index.clamp(min=0)]
-
-
-def _hard_negatives(losses: Tensor, excluded: Tensor, positives: int) -> Tensor:
-    """Indices of the background priors with the highest loss."""
-    candidates = losses.masked_fill(excluded, -1)
-    wanted = max(NEGATIVES_PER_POSITIVE * positives, NEGATIVES_FLOOR)
-    return candidates.topk(min(wanted, int((~excluded).sum()))).indices
+    ciou = complete_iou(boxes[positive], known.boxes_norm[hand])
+    box_sum = ((1 - ciou) * quality).sum()
+    weight = match.quality.sum().clamp(min=1)
+    return Loss(class_sum / weight, box_weight * box_sum / weight)

@@ -20,10 +20,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from handguard.detection.losses import Truth
+from handguard.detection.losses import Truth, gathered
 from handguard.errors import ConfigError, DatasetError, mismatch
 from handguard.training.augment import Augmentation, augmented
 from handguard.training.coco import Sample
+from handguard.training.picture import Image
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,8 +32,13 @@ class Batch:
     """Pictures `(N, 3, S, S)` uint8 BGR with their truth, and the input side S."""
 
     images: Tensor
-    truths: list[Truth]
+    truth: Truth
     side_px: int
+
+    def pin_memory(self) -> Batch:
+        """The same in memory that a graphics card reads by itself: the loader asks for it by this name."""
+        truth = Truth(*(x.pin_memory() for x in (self.truth.boxes_norm, self.truth.labels, self.truth.picture)))
+        return Batch(self.images.pin_memory(), truth, self.side_px)
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,31 +123,43 @@ class Batches(Dataset[Batch]):
         return self.plan.steps
 
     def __getitem__(self, asked: Asked) -> Batch:
-        cv2.setNumThreads(0)  # the loader's workers are the parallelism
         rng = np.random.default_rng((self.plan.seed, 2, asked.step, self.plan.rank))
         drawn = [self._draw(rng, asked) for _ in range(self.plan.batch_size)]
         images = torch.from_numpy(np.stack([image for image, _ in drawn])).permute(0, 3, 1, 2)
-        return Batch(images, [truth for _, truth in drawn], asked.side_px)
+        return Batch(images, gathered([truth for _, truth in drawn]), asked.side_px)
 
-    def _draw(self, rng: np.random.Generator, asked: Asked) -> tuple[np.ndarray, Truth]:  # type: ignore[type-arg]
+    def _draw(self, rng: np.random.Generator, asked: Asked) -> tuple[Image, tuple[Tensor, Tensor]]:
         picks = np.searchsorted(self._cumulative, rng.random(4)).clip(max=len(self._pictures) - 1)
         image, boxes, labels = augmented([self._pictures[i] for i in picks], rng, asked.side_px, asked.how)
-        return image, Truth(torch.from_numpy(boxes / asked.side_px), torch.from_numpy(labels))
+        return image, (torch.from_numpy(boxes / asked.side_px), torch.from_numpy(labels))
 
 
-def arriving(plan: Plan, first_step: int, workers: int, share_done: ShareDone) -> Iterator[Batch]:
-    """Batches from `first_step` on, prepared ahead by worker processes. Raises `DatasetError`."""
+def arriving(
+    plan: Plan, first_step: int, workers: int, share_done: ShareDone, *, pinned: bool = False
+) -> Iterator[Batch]:
+    """Batches from `first_step` on, prepared ahead by worker processes; `pinned` for a graphics card to read.
+
+    Raises `DatasetError`.
+    """
+    alone_with_opencv()
     loader: DataLoader[Batch | DatasetError] = DataLoader(
         _Spoken(plan),
         batch_size=None,
         sampler=_Order(plan, first_step, share_done),
         num_workers=workers,
         prefetch_factor=4 if workers else None,
+        pin_memory=pinned,
     )
     for batch in loader:
         if isinstance(batch, DatasetError):
             raise batch
         yield batch
+
+
+def alone_with_opencv() -> None:
+    """Before a fork: the workers are the parallelism. OpenCV's own threads do not survive a fork, and a child that
+    then ends or changes their pool waits for them for ever."""
+    cv2.setNumThreads(0)
 
 
 class _Order(Sampler[Asked]):

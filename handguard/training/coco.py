@@ -23,6 +23,7 @@ from handguard.types import HandClass
 
 Row = dict[str, Any]  # one object of the file
 Kinds = dict[int | str, HandClass | str]  # by category id
+Outline = tuple[NDArray[np.uint8], bool]  # a soft mask, and whether it follows the hand: see `regions`
 T = TypeVar("T")
 
 CATEGORIES: dict[str, HandClass] = {kind.title: kind for kind in HandClass}
@@ -41,6 +42,8 @@ class Sample:
     source: str
     boxes_px: NDArray[np.float32]  # (G, 4) xyxy
     labels: NDArray[np.int64]  # (G,) HandClass values
+    image: NDArray[np.uint8] | None = None  # (H, W, 3) BGR where it is kept in memory, read-only
+    outlines: tuple[Outline, ...] | None = None  # of its hands, likewise
 
 
 def load_coco(annotations: Path, images: Path) -> list[Sample]:
@@ -69,6 +72,8 @@ def load_coco(annotations: Path, images: Path) -> list[Sample]:
 
 def decode_picture(sample: Sample) -> NDArray[np.uint8]:
     """The picture as (H, W, 3) BGR. Raises `DatasetError` when it is missing, truncated or of another size."""
+    if sample.image is not None:
+        return sample.image
     data = _bytes_of(sample.path)
     whole = not data.startswith(b"\xff\xd8") or _ends(data)  # a truncated JPEG still decodes, to grey
     image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR) if whole else None

@@ -25,6 +25,7 @@ from handguard.training.checkpoints import CHECKPOINT
 from handguard.training.coco import Sample
 from handguard.training.datasets import Split, load_split
 from handguard.training.evaluation import write_numbers
+from handguard.training.in_memory import in_memory
 from handguard.training.listening import Listener, reporter
 from handguard.training.loop import Recipe, train
 from handguard.training.operating_point import Wishes
@@ -51,6 +52,8 @@ class Job:
     reset_heads: bool = False  # leave out what belongs to other classes
     priors: Path | None = None  # written by `handguard dataset priors`
     recipe: Path | None = None  # see `recipe_file`
+    in_memory: bool = False  # pictures are decoded once, and kept
+    packaged: bool = True  # in the end measured and written as a model with a card; of `train` alone
     wishes: Wishes = field(default_factory=Wishes)  # of the operating point
 
     def __post_init__(self) -> None:
@@ -194,10 +197,12 @@ def _trained(
     plan = course.plan(job, crew)
     require_batch(recipe, plan)
     recipe = replace(recipe, learnt=course.learnt(job.data, plan))
+    if job.in_memory:
+        plan = _kept(plan, job.workers, listener)
     evaluate = evaluator(recipe, val, course.side_px)
     train(recipe, plan, job.out, evaluate, reporter(listener, crew, recipe, job.out), init, crew)
     files = None
-    if crew.leads:
+    if crew.leads and job.packaged:
         order = Order(
             job.out / CHECKPOINT,
             job.data,
@@ -211,6 +216,13 @@ def _trained(
         files = write_model(order, listener)
     crew.disband()
     return files
+
+
+def _kept(plan: Plan, processes: int, listener: Listener) -> Plan:
+    """The plan with its pictures in memory."""
+    samples, old = (in_memory(part, processes, listener.progress) for part in (plan.samples, plan.old))
+    listener.tell(f"{len(samples) + len(old):,} pictures are in memory")
+    return replace(plan, samples=samples, old=old)
 
 
 def read_priors(path: Path) -> list[list[list[float]]]:

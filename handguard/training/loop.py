@@ -96,11 +96,12 @@ def train(
     if saved and (step >= plan.steps or crew.agreed(share_done(step)) >= 1.0):
         return _over(average, out, _last_noted(out, step, plan.steps), evaluate, report, meter, crew)
 
-    for batch in arriving(plan, step, recipe.workers, share_done):
+    on_card = torch.device(crew.device).type == "cuda"
+    for batch in arriving(plan, step, recipe.workers, share_done, pinned=on_card):
         meter.data_arrived()
         done = crew.agreed(share_done(step))
         raw = _predicted(called, batch, recipe.precision, crew.device)
-        loss = lossy(raw, _moved(batch.truths, crew.device), priors[batch.side_px])
+        loss = lossy(raw, batch.truth.to(crew.device), priors[batch.side_px])
         _require_finite("loss", float(loss.total.detach()), step)
         optimizer.zero_grad(set_to_none=True)
         loss.total.backward()  # type: ignore[no-untyped-call]
@@ -186,17 +187,13 @@ def _predicted(called: Any, batch: Batch, precision: str, device: str) -> Raw:
         return called(images)  # type: ignore[no-any-return]
 
 
-def _loss_of(kind: ScoreKind, focal: bool) -> Callable[[Raw, Sequence[Truth], Tensor], Loss]:
+def _loss_of(kind: ScoreKind, focal: bool) -> Callable[[Raw, Truth, Tensor], Loss]:
     """What this network is taught with. Raises `ConfigError`: only a softmax network has a focal loss."""
     if kind is ScoreKind.SOFTMAX:
         return focal_loss if focal else multibox_loss
     if focal:
         raise ConfigError(mismatch("focal_loss", "false for a network with sigmoid scores", focal))
     return aligned_loss
-
-
-def _moved(truths: Sequence[Truth], device: str) -> list[Truth]:
-    return [Truth(truth.boxes_norm.to(device), truth.labels.to(device)) for truth in truths]
 
 
 def _require_finite(what: str, value: float, step: int) -> None:
@@ -247,11 +244,11 @@ def _optimizer(model: Ssd, recipe: Recipe) -> torch.optim.Optimizer:
 @torch.no_grad()
 def _follow(average: Ssd, model: Ssd, decay: float) -> None:
     """Exponential moving average of weights and of normalisation statistics."""
-    for mean, new in zip(average.state_dict().values(), model.state_dict().values(), strict=True):
-        if mean.dtype.is_floating_point:
-            mean.lerp_(new, 1 - decay)
-        else:
-            mean.copy_(new)
+    pairs = list(zip(average.state_dict().values(), model.state_dict().values(), strict=True))
+    means, news = zip(*(pair for pair in pairs if pair[0].dtype.is_floating_point), strict=True)
+    torch._foreach_lerp_(means, news, 1 - decay)  # in one go: a launch each would keep a graphics card waiting
+    for count, new in (pair for pair in pairs if not pair[0].dtype.is_floating_point):
+        count.copy_(new)
 
 
 class _PriorsBySide:

@@ -33,6 +33,8 @@ NUMBERS = {
     "ema_decay": (0.0, 0.999999),
     "max_gradient_norm": (1e-3, 1e6),
     "cooldown_to": (0.0, 1.0),
+    "checkpoint_every_s": (1.0, 86_400.0),
+    "evaluate_every_s": (1.0, 86_400.0),
 }
 PRECISIONS = ("bf16", "float32")
 LONGEST_WARMUP = 1_000_000

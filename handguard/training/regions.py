@@ -4,7 +4,8 @@ The box grown by a margin is cut out, and GrabCut (Rother et al., 2004) tells ha
 from background: outside of the box is probably background, the middle of the box
 surely hand. What it then takes from the margin is the sleeve or the arm. Where the
 result is no hand's shape, an ellipse in the box stands in for it. The masks are small;
-they are found at the first use of a hand, a few milliseconds each, in each process.
+they are found at the first use of a hand, a few milliseconds each, in each process, or
+all beforehand (`in_memory`).
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from handguard.training.coco import Sample, decode_picture
+from handguard.training.coco import Outline, Sample, decode_picture
 from handguard.training.picture import Image, Weight
 
 MARGIN = 0.3  # of the box, on each side
@@ -43,7 +44,7 @@ def hand_region(sample: Sample, index: int) -> Region:
     """The hand `index` with the sleeve near it. Raises `DatasetError` for a picture that does not decode."""
     window = window_of(sample, index)
     width, height = window[2] - window[0], window[3] - window[1]
-    mask, is_cut = _mask(sample, index)
+    mask, is_cut = _outline(sample, index) if sample.outlines is None else sample.outlines[index]
     grown = cv2.resize(mask, (width, height), interpolation=cv2.INTER_LINEAR)
     return Region(window, (grown / np.float32(255)).astype(np.float32), is_cut)
 
@@ -63,8 +64,7 @@ def inside_box(region: Region, sample: Sample, index: int) -> Region:
     return Region(region.window, region.weight * soft, region.is_cut)
 
 
-@lru_cache(maxsize=KEPT)
-def _mask(sample: Sample, index: int) -> tuple[NDArray[np.uint8], bool]:
+def outline_of(sample: Sample, index: int) -> Outline:
     """(h, w) of the window, 0 to 255, at most `LONGER_SIDE_PX` a side; and whether GrabCut found it."""
     window = window_of(sample, index)
     x1, y1, x2, y2 = window
@@ -79,6 +79,9 @@ def _mask(sample: Sample, index: int) -> tuple[NDArray[np.uint8], bool]:
         found = _grabbed(np.asarray(cut, np.uint8), oval)
     weight = oval if found is None else found * _fading(window, sample, size)
     return np.asarray(weight * 255, np.uint8), found is not None
+
+
+_outline = lru_cache(maxsize=KEPT)(outline_of)
 
 
 def _grabbed(cut: Image, oval: Weight) -> Weight | None:

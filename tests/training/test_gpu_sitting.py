@@ -11,7 +11,10 @@ import pytest
 
 from benchmarks import gpu_pack
 from benchmarks.gpu_pack import Packing, pack, unpack
+from handguard.detection.card import read_card
 from handguard.training import checkpoints
+from handguard.training.card_making import Order as PackageOrder
+from handguard.training.card_making import package
 from handguard.training.checkpoints import CHECKPOINT
 from handguard.training.coco import decode_picture
 from handguard.training.datasets import Split, load_split
@@ -179,8 +182,13 @@ def test_a_whole_sitting_trains_by_the_recipe_it_names(
     saved = checkpoints.read(tmp_path / "run" / CHECKPOINT)
     assert (saved.step, saved.recipe["seed"], saved.recipe["learning_rate"]) == (2, 5, 3e-4)
     assert sitting.joined(tmp_path / "back", CHECKPOINT) == (tmp_path / "run" / CHECKPOINT).read_bytes()
-    weights = sitting.joined(tmp_path / "back", "palmnet-s.safetensors")
-    assert weights == (tmp_path / "run" / "palmnet-s.safetensors").read_bytes()
+    (tmp_path / "run" / "metrics.csv").unlink()
+    monkeypatch.setattr(sys, "argv", ["gpu_sitting.py", *order[2:], "--average-only", "--only-bring-back"])
+    sitting.main()
+    assert not (tmp_path / "run" / "metrics.csv").exists(), "it was trained again"
+    (tmp_path / "light.pt").write_bytes(sitting.joined(tmp_path / "back", "average.pt"))
+    files = package(PackageOrder(tmp_path / "light.pt", drawn.root, "light", tmp_path), lambda *_: None)
+    assert read_card(files).recipe["steps_done"] == 2
     monkeypatch.setattr(sys, "argv", ["gpu_sitting.py", *order, "--seed", "6"])
     with pytest.raises(SystemExit, match="seed: expected 5, as this run began with, found 6"):
         sitting.main()

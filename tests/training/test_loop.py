@@ -260,9 +260,9 @@ def test_a_batch_depends_on_its_number_alone(drawn: DrawnSet) -> None:
     assert len(resumed) == 3
     for one, again in zip(direct[5:], resumed, strict=True):
         assert one.side_px == again.side_px and torch.equal(one.images, again.images)
-        for truth, truth_again in zip(one.truths, again.truths, strict=True):
-            assert torch.equal(truth.boxes_norm, truth_again.boxes_norm)
-            assert torch.equal(truth.labels, truth_again.labels)
+        assert torch.equal(one.truth.boxes_norm, again.truth.boxes_norm)
+        assert torch.equal(one.truth.labels, again.truth.labels)
+        assert torch.equal(one.truth.picture, again.truth.picture)
     assert not torch.equal(direct[0].images, direct[1].images)
 
 
