@@ -27,7 +27,7 @@ from handguard.detection.postprocess import Thresholds, found, suppressed
 from handguard.detection.preprocess import letterboxed
 from handguard.detection.scores import ScoreKind
 from handguard.errors import DeviceError, ModelError
-from handguard.types import Frame
+from handguard.types import Detections, Frame
 from tests.networks import loud_network
 
 CARD = Card("tiny", "palmnet-s", ("hand", "gloved_hand"), (128, 96), OperatingPoint(0.05), "", "sigmoid", 32)
@@ -351,6 +351,15 @@ def test_what_is_captured_is_computed_as_it_was_warmed_up_by_cudnn_and_float32_i
     assert not cudnn.benchmark  # and afterwards all is as it was
 
 
+def assert_same_hands(ours: Detections, expected: Detections) -> None:
+    """In whatever order, for two of nearly one score may change places."""
+    ours_rows, rows = (np.column_stack([one.boxes_px, 50 * one.scores, 100 * one.labels]) for one in (ours, expected))
+    assert len(ours_rows) == len(rows)
+    apart = np.abs(ours_rows[:, None] - rows[None]).max(axis=2)
+    assert apart.min(axis=0).max() < 0.5, "a hand is lost"
+    assert apart.min(axis=1).max() < 0.5, "a hand is new"
+
+
 @pytest.mark.skipif(no_card, reason="NOT SHOWN: a CUDA graph needs a CUDA graphics card")
 def test_a_captured_graph_answers_as_the_same_functions_do_without_one(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(device_engine, "CHECKS_LIVENESS", knows_liveness)
@@ -364,8 +373,7 @@ def test_a_captured_graph_answers_as_the_same_functions_do_without_one(monkeypat
         frame = Frame(number, 0, np.roll(photograph(200, 120), 13 * number, axis=1))
         ours, expected = graph.detect(frame), plain.detect(frame)
         assert len(expected) > 0
-        np.testing.assert_allclose(ours.scores, expected.scores, atol=1e-2)
-        np.testing.assert_allclose(ours.boxes_px, expected.boxes_px, atol=0.5)
+        assert_same_hands(ours, expected)
         graph.recall(photograph(320, 256), 0.05)  # as the minute's self-check does
 
 

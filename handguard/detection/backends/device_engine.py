@@ -24,6 +24,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from handguard.detection.backends.folding import fold
 from handguard.detection.backends.tensor_path import COLUMNS, Letterbox, found_in, table_of
 from handguard.detection.backends.torch_engine import dtype_of
 from handguard.detection.postprocess import Found, Thresholds
@@ -79,12 +80,14 @@ class DeviceEngine:
     """One network on one device. An `Engine` whose `look` does the whole path. One thread."""
 
     def __init__(self, network: Ssd, input_px: tuple[int, int], device: str, precision: str = "fp16") -> None:
-        """Raises `ModelError` where there is no such device, or it does not compute in `precision`."""
+        """Takes the network over, and folds its normalization. Raises `ModelError` where there is no such device, or
+        it does not compute in `precision`."""
         self.device = _present(device)
         dtype = dtype_of(precision)
         if self.device.type == "cuda" and dtype is torch.bfloat16 and not torch.cuda.is_bf16_supported():
             raise ModelError(mismatch("detector.precision", "one this card computes", precision))
         self.priors: NDArray[np.float32] = network.priors.float().cpu().numpy().copy()
+        fold(network.eval())
         self._network = network.to(self.device, dtype).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         priors = torch.from_numpy(self.priors).to(self.device)
         self.on_device = OnDevice(self._network, priors, network.score_kind, dtype, self.device)
