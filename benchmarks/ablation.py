@@ -1,26 +1,28 @@
 """What each part of the recipe is worth: short equal runs, one row each.
 
     python benchmarks/ablation.py run DATA SCRATCH [--hours H]   train rows, one after the other
-    python benchmarks/ablation.py table SCRATCH                  write results/ablation.json and docs/ablation.md
+    python benchmarks/ablation.py table SCRATCH                  write results/ablation-DEVICE.json and docs/ablation.md
 
 Every row trains from scratch on the same number of pictures with the same seed (the
 base row twice, with two seeds: rows that differ by less than those two prove nothing),
-on one thread. A row that is killed goes on from its checkpoint, a finished one is kept, so
-`run` may be started again at any time; `table` tells the finished rows.
+on one thread, or, with `--device cuda`, longer and larger on a card. A row that is killed goes on from its
+checkpoint, a finished one is kept, so `run` may be started again at any time; `table` tells the finished rows.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import torch
+from ablation_page import COLUMNS, page
 from kept import keep
 from torch import Tensor
 
@@ -37,30 +39,43 @@ from handguard.training.batches import Plan
 from handguard.training.coco import Sample
 from handguard.training.dataset_report import priors as fitted_priors
 from handguard.training.datasets import Split, load_split
+from handguard.training.in_memory import in_memory
 from handguard.training.loop import Recipe, train
 from handguard.training.meter import METRICS, Progress, read_rows
 from handguard.training.sources import known_sources, weights_of
 from handguard.training.validation import answered, summary
 
 HERE = Path(__file__).parent
-RESULTS = HERE / "results" / "ablation.json"
+RESULTS = HERE / "results"
 DOC = HERE.parent / "docs" / "ablation.md"
-SIDE_PX = 160
-BATCH = 16
-STEPS = 400
-EVERY_NTH_VAL = 2  # picture is judged on
+SIDE_STEP_PX = 32
 BASE = replace(Augmentation(), edge_cut=0.0)  # of all rows; cut hands came after most of them had been trained
 
 
 @dataclass(frozen=True)
+class Size:
+    """How long and how large all rows are."""
+
+    device: str
+    side_px: int
+    batch: int
+    steps: int
+    workers: int
+    every_nth_val: int  # picture is judged on
+
+
+SIZES_BY_DEVICE = {"cpu": Size("cpu", 160, 16, 400, 0, 2), "cuda": Size("cuda", 224, 64, 600, 4, 1)}
+
+
+@dataclass(frozen=True)
 class Row:
-    """One run. `how` changes the augmentation, `network` and `side_px` what is trained."""
+    """One run. `how` changes the augmentation, `network` and `larger`, the input's side, what is trained."""
 
     name: str
     says: str
     how: dict[str, Any] = field(default_factory=dict)
     network: str = "palmnet"
-    side_px: int = SIDE_PX
+    larger: float = 1.0
     seed: int = 0
     focal_loss: bool = False
 
@@ -81,7 +96,7 @@ ROWS = (
         {"motion_blur": 0.0, "low_resolution": 0.0, "harsh_light": 0.0}),
     Row("priors by k-means", "two a cell, fitted to the training hands", network="kmeans"),
     Row("− pyramid", "each map sees its own stage alone", network="flat"),
-    Row("input 224", "the same pictures, twice the pixels", side_px=224),
+    Row("larger input", "the same pictures, twice the pixels", larger=1.4),
 )  # fmt: skip
 
 
@@ -90,9 +105,10 @@ class Variant(Recipe):
     """A recipe whose network may be one that the family does not have."""
 
     kind: str = "palmnet"
+    own_side_px: int = 160
 
     def network(self, side_px: int | None = None) -> Ssd:
-        side = side_px or SIDE_PX
+        side = side_px or self.own_side_px
         return NETWORKS[self.kind](self, (side, side))
 
 
@@ -135,23 +151,26 @@ NETWORKS: dict[str, Callable[[Variant, tuple[int, int]], Ssd]] = {
 }
 
 
-def run(data: Path, scratch: Path, hours: float) -> None:
+def run(data: Path, scratch: Path, hours: float, size: Size) -> None:
     """Rows that are not finished, until the time is used up; a row under way stops at its next checkpoint."""
     torch.set_num_threads(1)
     until = time.monotonic() + hours * 3600
-    learn, judge = load_split(data, Split.TRAIN), load_split(data, Split.VAL)[::EVERY_NTH_VAL]
+    learn, judge = load_split(data, Split.TRAIN), load_split(data, Split.VAL)[:: size.every_nth_val]
     weights = weights_of(learn, known_sources(data))
+    if size.workers:
+        learn = in_memory(learn, os.cpu_count() or 1, lambda *_: None)
     for row in ROWS:
         out = scratch / slug(row)
         if finished(out) is None:
             kmeans = fitted_priors(data, len(STRIDES_PX), 2)["sizes"] if row.network == "kmeans" else None
-            found = trained(row, learn, judge, weights, kmeans, out, until)
+            found = trained(row, size, learn, judge, weights, kmeans, out, until)
             keep(out / "row.json", found)
             _tell(f"{row.name}: {found}")
 
 
 def trained(
     row: Row,
+    size: Size,
     learn: list[Sample],
     judge: list[Sample],
     weights: dict[str, float],
@@ -160,33 +179,31 @@ def trained(
     until: float,
 ) -> dict[str, Any]:
     """One row's numbers; raises `SystemExit` when the time is up."""
-    began_s = time.process_time()
+    began_s = time.monotonic()
+    side_px = round(size.side_px * row.larger / SIDE_STEP_PX) * SIDE_STEP_PX
     recipe = Variant(
-        "palmnet-s", warmup_steps=60, workers=0, checkpoint_every_s=60, evaluate_every_s=1e9,
-        prior_sizes=sizes, kind=row.network, focal_loss=row.focal_loss,
+        "palmnet-s", warmup_steps=60, device=size.device, workers=size.workers, checkpoint_every_s=60,
+        evaluate_every_s=1e9, prior_sizes=sizes, kind=row.network, focal_loss=row.focal_loss, own_side_px=side_px,
     )  # fmt: skip
-    plan = Plan(
-        learn, BATCH, ((1.0, (row.side_px,)),), STEPS, row.seed,
-        replace(BASE, **row.how), weights,
-    )  # fmt: skip
+    how = replace(BASE, **row.how)
+    plan = Plan(learn, size.batch, ((1.0, (side_px,)),), size.steps, row.seed, how, weights)
 
     def evaluate(average: Ssd) -> dict[str, float]:
-        network = recipe.network(row.side_px)
+        network = recipe.network(side_px)
         network.load_state_dict(average.state_dict())
-        network.to(memory_format=torch.channels_last).eval()
-        return summary(list(answered(network, judge, (row.side_px, row.side_px))))
+        network.to(size.device).to(memory_format=torch.channels_last).eval()
+        return summary(list(answered(network, judge, (side_px, side_px))))
 
     def report(progress: Progress) -> None:
-        if time.monotonic() > until and progress.step < STEPS:
+        if time.monotonic() > until and progress.step < size.steps:
             raise SystemExit(f"time is up in {row.name}, step {progress.step}")
         if progress.step % 25 == 0:
             _tell(f"{row.name}: step {progress.step}, loss {float(progress.loss.total):.3f}")
 
     train(recipe, plan, out, evaluate, report)
-    cpu_s = round(time.process_time() - began_s, 1)  # of this start
     last = read_rows(out / METRICS)[-1]  # also of a run that was over before this start
     numbers = {name: round(value, 4) for name, value in last.items() if name.startswith("ap50")}
-    return {**numbers, "cpu_s": cpu_s}
+    return {**numbers, "side_px": side_px, "wall_s": round(time.monotonic() - began_s, 1)}  # of this start
 
 
 def finished(out: Path) -> dict[str, Any] | None:
@@ -206,74 +223,19 @@ def slug(row: Row) -> str:
     return "-".join("".join(c if c.isalnum() else " " for c in row.name).split())
 
 
-COLUMNS = {
-    "ap50_any": "any hand",
-    "ap50_any_near": "near",
-    "ap50_hand_near": "bare, near",
-    "ap50_gloved_hand_near": "gloved, near",
-}
-
-
-def table(scratch: Path) -> None:
-    """From the finished rows: the JSON, and the page made from it."""
+def table(scratch: Path, size: Size) -> None:
+    """From the finished rows: this device's JSON, and the page made from those of all devices."""
     done = [(row, finished(scratch / slug(row))) for row in ROWS]
-    rows = [{"name": row.name, "says": row.says, **numbers} for row, numbers in done if numbers]
     found = {
-        "command": "python benchmarks/ablation.py run DATA SCRATCH",
+        "command": f"python benchmarks/ablation.py run DATA SCRATCH --device {size.device}",
         "machine": machine.described(),
-        "steps": STEPS,
-        "batch_size": BATCH,
-        "side_px": SIDE_PX,
-        "rows": rows,
+        **asdict(size),
+        "rows": [{"name": row.name, "says": row.says, **numbers} for row, numbers in done if numbers],
         "not_finished": [row.name for row, numbers in done if not numbers],
     }
-    keep(RESULTS, found)
-    write_atomically(DOC, page(found).encode())
-
-
-def page(found: dict[str, Any]) -> str:
-    """docs/ablation.md."""
-    rows = {row["name"]: row for row in found["rows"]}
-    base, other = rows.get("base"), rows.get("base, other seed")
-    noise = [_noise_line(base, other)] if base and other else []
-    missing = "; ".join(found["not_finished"])
-    return "\n".join(
-        [
-            "# What each part of the recipe is worth",
-            "",
-            "Short, equal runs from scratch: PalmNet-S,"
-            f" {found['steps'] * found['batch_size']:,} pictures each at {found['side_px']} px, one thread,"
-            " batches of " + f"{found['batch_size']}; AP50 (class-agnostic, then by class) on every second"
-            " validation picture, all sizes and *near* (hands of at least 1/12 of the picture's longer side)."
-            " These runs end long before training has converged: they say which part helps early, and parts"
-            " that make pictures harder look worse here than at the end of a long run.",
-            "",
-            "| row | what is different | " + " | ".join(COLUMNS.values()) + " | near − base |",
-            "|---|---|" + "---|" * (len(COLUMNS) + 1),
-            *(_table_line(row, base) for row in found["rows"]),
-            "",
-            *noise,
-            *([f"Not finished: {missing}.", ""] if missing else []),
-            f"Made by `{found['command']}` and `python benchmarks/ablation.py table SCRATCH`, from"
-            " [benchmarks/results/ablation.json](../benchmarks/results/ablation.json).",
-            "",
-        ]
-    )
-
-
-def _table_line(row: dict[str, Any], base: dict[str, Any] | None) -> str:
-    cells = [f"{row[key]:.3f}" for key in COLUMNS]
-    change = "" if base is None or row is base else f"{row['ap50_any_near'] - base['ap50_any_near']:+.3f}"
-    return "| " + " | ".join([row["name"], row["says"], *cells, change]) + " |"
-
-
-def _noise_line(base: dict[str, Any], other: dict[str, Any]) -> str:
-    apart = {title: abs(base[key] - other[key]) for key, title in COLUMNS.items()}
-    told = ", ".join(f"{title} {value:.3f}" for title, value in apart.items())
-    return (
-        f"Two seeds of the base row are apart by: {told}. Two runs are a poor estimate of chance: take a"
-        " difference for real only where it is several times that.\n"
-    )
+    keep(RESULTS / f"ablation-{size.device}.json", found)
+    every = [RESULTS / f"ablation-{device}.json" for device in ("cuda", "cpu")]
+    write_atomically(DOC, page([json.loads(one.read_text()) for one in every if one.exists()]).encode())
 
 
 def main() -> None:
@@ -283,11 +245,13 @@ def main() -> None:
     parser.add_argument("do", choices=["run", "table"])
     parser.add_argument("folders", type=Path, nargs="+", help="DATA SCRATCH, or SCRATCH for the table")
     parser.add_argument("--hours", type=float, default=24.0)
+    parser.add_argument("--device", choices=SIZES_BY_DEVICE, default="cpu")
     asked = parser.parse_args()
+    size = SIZES_BY_DEVICE[asked.device]
     if asked.do == "run":
-        run(asked.folders[0], asked.folders[1], asked.hours)
+        run(asked.folders[0], asked.folders[1], asked.hours, size)
     else:
-        table(asked.folders[-1])
+        table(asked.folders[-1], size)
 
 
 if __name__ == "__main__":
