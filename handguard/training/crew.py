@@ -33,6 +33,11 @@ class Crew:
         """True in exactly one process."""
         return self.rank == 0
 
+    @property
+    def on_card(self) -> bool:
+        """Whether a graphics card does the work."""
+        return self.device.startswith("cuda")
+
     def wrapped(self, model: Ssd) -> Any:
         """The model as it must be called in training."""
         if self.ranks == 1:

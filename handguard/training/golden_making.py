@@ -86,19 +86,27 @@ def with_golden(network: Ssd, card: Card) -> Card:
 
 
 def golden_of(files: ModelFiles) -> Golden | None:
-    """What the saved model answers; None if no hand is clear at the size it was made for."""
+    """What the saved model answers; None if no hand is clear at the size it was made for. Raises `ModelError`."""
     card = read_card(files)
     min_score = max(card.operating_point.min_score, LOWEST_SCORE)
     if not _has_clear(_answer(files, card.input_px, *REFERENCE, min_score), min_score + LEAST_CHANGE):
         return None
     references = {size: _answer(files, size, *REFERENCE, min_score) for size in sizes_of(card)}
-    compiled = [("openvino", precision) for precision in precisions_here()]
+    compiled = [("openvino", precision) for precision in _compiled_precisions()]
     apart = [
         _apart(" ".join(way), references[size], _answer(files, size, *way, min_score / 2))
         for way in compiled
         for size in _compiled_sizes(card)
     ]
     return _golden(references, apart, min_score)
+
+
+def _compiled_precisions() -> tuple[str, ...]:
+    """Those that the tolerance is measured in. Raises `ModelError` where OpenVINO is not installed."""
+    if precisions := precisions_here():
+        return precisions
+    expected = "OpenVINO, in which its tolerance is measured (pip install openvino, or package on another computer)"
+    raise ModelError(mismatch("golden picture", expected, "not installed"))
 
 
 def sizes_of(card: Card) -> Sizes:

@@ -96,8 +96,7 @@ def train(
     if saved and (step >= plan.steps or crew.agreed(share_done(step)) >= 1.0):
         return _over(average, out, _last_noted(out, step, plan.steps), evaluate, report, meter, crew)
 
-    on_card = torch.device(crew.device).type == "cuda"
-    for batch in arriving(plan, step, recipe.workers, share_done, pinned=on_card):
+    for batch in arriving(plan, step, recipe.workers, share_done, pinned=crew.on_card):
         meter.data_arrived()
         done = crew.agreed(share_done(step))
         raw = _predicted(called, batch, recipe.precision, crew.device)

@@ -17,6 +17,7 @@ from handguard.detection.golden import Golden, Row
 from handguard.detection.loading import Choice, load_detector
 from handguard.detection.self_check import SelfCheck
 from handguard.errors import ModelError
+from handguard.training import golden_making
 from handguard.training.golden_making import drawn, sizes_of
 from handguard.types import Frame
 
@@ -30,6 +31,13 @@ def test_the_picture_is_what_the_simulated_scene_draws():
     again = drawn().astype(np.int16)
     assert again.shape == golden.picture().shape
     assert np.abs(again - golden.picture()).max() <= 2
+
+
+def test_without_openvino_no_tolerance_is_made_up(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(golden_making, "precisions_here", lambda: ())
+    monkeypatch.setattr(golden_making, "_has_clear", lambda rows, score: True)
+    with pytest.raises(ModelError, match=r"golden picture: expected OpenVINO, .*, found not installed"):
+        golden_making.golden_of(locate("palmnet-s"))
 
 
 def test_the_picture_cannot_be_written_to():

@@ -16,6 +16,7 @@ from handguard.detection.card import Card, OperatingPoint, locate, read_card
 from handguard.detection.losses import Loss
 from handguard.detection.weights import save_model
 from handguard.learning_cli import FALSE_HITS, MISSES
+from handguard.training import checkpoints
 from handguard.training.card_making import CLASSES
 from handguard.training.dataset_report import priors
 from handguard.training.golden_making import NOTHING_CLEAR
@@ -50,6 +51,20 @@ def base(tmp_path: Path) -> Path:
         "blank", "palmnet-s", CLASSES, (128, 128), OperatingPoint(0.5), "", network.score_kind.value, 32, data=LEARNT
     )
     return save_model(network, card, tmp_path / "base").card
+
+
+@pytest.mark.slow
+def test_a_training_can_leave_its_package_to_another_computer(drawn: DrawnSet, tmp_path: Path) -> None:
+    out, recipe = tmp_path / "out", tmp_path / "recipe.yaml"
+    recipe.write_text("{sides_px: [[1, [96]]], checkpoint_every_s: 5, evaluate_every_s: 7}")
+    command = ("train", "--data", drawn.root, "--out", out, *TINY, "--recipe", recipe)
+    assert ran(*command, "--in-memory", "--no-package") == 0
+    assert not list(out.glob("*.json")) and not list(out.glob("*.safetensors"))
+    saved = checkpoints.read(out / checkpoints.CHECKPOINT)
+    assert (saved.recipe["checkpoint_every_s"], saved.recipe["evaluate_every_s"]) == (5.0, 7.0)
+    package = ("package", "--checkpoint", out / checkpoints.CHECKPOINT, "--data", drawn.root, "--name", "there")
+    assert ran(*package, "--out", tmp_path) == 0
+    assert read_card(locate(str(tmp_path / "there.json"))).recipe["steps_done"] == 2
 
 
 @pytest.mark.slow
