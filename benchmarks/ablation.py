@@ -14,7 +14,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import sys
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
@@ -23,7 +22,7 @@ from typing import Any
 
 import torch
 from ablation_page import COLUMNS, page
-from kept import keep
+from kept import keep, say
 from torch import Tensor
 
 from handguard.atomic import write_atomically
@@ -37,13 +36,13 @@ from handguard.detection.ssd import Ssd
 from handguard.training.augment import Augmentation
 from handguard.training.batches import Plan
 from handguard.training.coco import Sample
+from handguard.training.command import evaluator
 from handguard.training.dataset_report import priors as fitted_priors
 from handguard.training.datasets import Split, load_split
 from handguard.training.in_memory import in_memory
 from handguard.training.loop import Recipe, train
 from handguard.training.meter import METRICS, Progress, read_rows
 from handguard.training.sources import known_sources, weights_of
-from handguard.training.validation import answered, summary
 
 HERE = Path(__file__).parent
 RESULTS = HERE / "results"
@@ -165,7 +164,7 @@ def run(data: Path, scratch: Path, hours: float, size: Size) -> None:
             kmeans = fitted_priors(data, len(STRIDES_PX), 2)["sizes"] if row.network == "kmeans" else None
             found = trained(row, size, learn, judge, weights, kmeans, out, until)
             keep(out / "row.json", found)
-            _tell(f"{row.name}: {found}")
+            say(f"{row.name}: {found}")
 
 
 def trained(
@@ -188,19 +187,13 @@ def trained(
     how = replace(BASE, **row.how)
     plan = Plan(learn, size.batch, ((1.0, (side_px,)),), size.steps, row.seed, how, weights)
 
-    def evaluate(average: Ssd) -> dict[str, float]:
-        network = recipe.network(side_px)
-        network.load_state_dict(average.state_dict())
-        network.to(size.device).to(memory_format=torch.channels_last).eval()
-        return summary(list(answered(network, judge, (side_px, side_px))))
-
     def report(progress: Progress) -> None:
         if time.monotonic() > until and progress.step < size.steps:
             raise SystemExit(f"time is up in {row.name}, step {progress.step}")
         if progress.step % 25 == 0:
-            _tell(f"{row.name}: step {progress.step}, loss {float(progress.loss.total):.3f}")
+            say(f"{row.name}: step {progress.step}, loss {float(progress.loss.total):.3f}")
 
-    train(recipe, plan, out, evaluate, report)
+    train(recipe, plan, out, evaluator(recipe, judge, side_px), report)
     last = read_rows(out / METRICS)[-1]  # also of a run that was over before this start
     numbers = {name: round(value, 4) for name, value in last.items() if name.startswith("ap50")}
     return {**numbers, "side_px": side_px, "wall_s": round(time.monotonic() - began_s, 1)}  # of this start
@@ -211,11 +204,6 @@ def finished(out: Path) -> dict[str, Any] | None:
     file = out / "row.json"
     found = json.loads(file.read_text()) if file.exists() else {}
     return found if COLUMNS.keys() <= found.keys() else None
-
-
-def _tell(line: str) -> None:
-    sys.stdout.write(f"{line}\n")
-    sys.stdout.flush()
 
 
 def slug(row: Row) -> str:

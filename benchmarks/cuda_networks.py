@@ -29,13 +29,14 @@ from handguard.detection.postprocess import Thresholds
 from handguard.detection.ssd import Ssd
 from handguard.detection.weights import load_network, save_model
 from handguard.errors import EndOfVideo
+from handguard.replay.length import stated_frames
+from handguard.training.card_making import CLASSES
 
 SIZE_PX = (1280, 720)  # of the pictures, whatever the footage has
 KEPT = 300  # different frames of each recording, shown over and over
 LOGIT_SPREAD, OFFSET_SPREAD = 2.0, 1.0  # standard deviations, about those of trained networks
 SEED = 3
 NO_HAND = 0.99999  # no score of random weights, or next to none
-CLASSES = ("hand", "gloved_hand")
 
 Image = NDArray[np.uint8]
 
@@ -109,7 +110,7 @@ def pictures(footage: Path | None, wanted: int) -> tuple[list[Image], list[str]]
 def _of(video: Path | None, wanted: int) -> Iterator[Image]:
     """Frames spread over a recording, or the first of the scene."""
     source = VideoFile(video) if video else SimulatedScene(SEED, live=False)
-    stride = max(1, _length(video) // wanted) if video else 1
+    stride = max(1, (stated_frames(video) or wanted) // wanted) if video else 1
     try:
         while wanted > 0:
             frame = source.read()
@@ -120,14 +121,6 @@ def _of(video: Path | None, wanted: int) -> Iterator[Image]:
         pass
     finally:
         source.close()
-
-
-def _length(video: Path) -> int:
-    """Frames, as the file says."""
-    file = cv2.VideoCapture(str(video))
-    count = int(file.get(cv2.CAP_PROP_FRAME_COUNT))
-    file.release()
-    return count
 
 
 def _fitted(image: Image) -> Image:

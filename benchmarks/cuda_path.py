@@ -27,7 +27,6 @@ from __future__ import annotations
 
 import argparse
 import gc
-import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
@@ -38,7 +37,7 @@ import torch
 from cuda_networks import KEPT, Image, Network, pictures
 from cuda_peers import peers
 from cuda_stages import launches, stages
-from kept import keep
+from kept import keep, say
 
 from handguard.bench import machine
 from handguard.detection import card as cards
@@ -225,12 +224,6 @@ def gathered(parts: Iterable[Part], into: Part, write: Callable[[], None]) -> No
     except Exception as error:  # noqa: BLE001
         into["failed"] = f"{type(error).__name__}: {str(error)[:1000]}"
         write()
-
-
-def say(line: str) -> None:
-    """At once, also into a pipe."""
-    sys.stdout.write(f"{line}\n")
-    sys.stdout.flush()
 
 
 def orders() -> argparse.Namespace:

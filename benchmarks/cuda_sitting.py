@@ -33,6 +33,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from kept import say
 
 from handguard.atomic import write_json
 from handguard.detection.card import DEFAULT
@@ -211,10 +212,9 @@ def main() -> None:
             continue
         how = run(step, left_s, wanted.out) if left_s > START_S else "left out: no time"
         ended[step.name] = {"how": how, "seconds": round(time.monotonic() - began, 1)}
-        sys.stdout.write(f"{step.name:10}{how:28}{ended[step.name]['seconds']:>7} s\n")
-        sys.stdout.flush()
+        say(f"{step.name:10}{how:28}{ended[step.name]['seconds']:>7} s")
         write_json(wanted.out / RESULT, together(wanted, ended))
-    sys.stdout.write("\n".join(table(together(wanted, ended))) + "\n")
+    say("\n".join(table(together(wanted, ended))))
 
 
 if __name__ == "__main__":

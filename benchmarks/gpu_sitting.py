@@ -23,7 +23,6 @@ import hashlib
 import io
 import json
 import shutil
-import sys
 import time
 from collections.abc import Iterator
 from dataclasses import fields
@@ -31,6 +30,7 @@ from pathlib import Path
 
 import torch
 from gpu_pack import unpack
+from kept import say
 
 from handguard.atomic import write_atomically, write_json
 from handguard.detection.architectures import REMEDY
@@ -74,16 +74,10 @@ def sit(job: Job, limit_s: float) -> bool:
     """Train until done (True) or until the time is up (False)."""
     watch = Watch(job.out / CHECKPOINT, limit_s)
     try:
-        train_command(job, Listener(watch.progress, told))
+        train_command(job, Listener(watch.progress, say))
     except SittingOver:
         return False
     return True
-
-
-def told(line: str) -> None:
-    """A line at once, also into a pipe."""
-    sys.stdout.write(f"{line}\n")
-    sys.stdout.flush()
 
 
 def split(path: Path, out: Path, piece_bytes: int) -> list[Path]:
@@ -220,16 +214,16 @@ def whole_sitting(wanted: argparse.Namespace) -> None:
     if not wanted.only_bring_back:
         train(wanted)
     for path in bring_back(wanted.run, wanted.back, round(wanted.piece_mb * 1e6), wanted.average_only):
-        told(str(path))
+        say(str(path))
 
 
 def train(wanted: argparse.Namespace) -> None:
     """What there is time for. Raises `HandguardError`."""
     job = job_of(wanted, unpack(wanted.pack, wanted.run / "pictures"))
-    told(f"recipe {job.recipe or 'as handguard train has it'}")
+    say(f"recipe {job.recipe or 'as handguard train has it'}")
     if wanted.last is not None:
         resume(wanted.last, wanted.run)
-    told("training is over" if sit(job, wanted.minutes * 60) else "to be continued with --from")
+    say("training is over" if sit(job, wanted.minutes * 60) else "to be continued with --from")
 
 
 def main() -> None:

@@ -1,8 +1,9 @@
-"""How a benchmark takes its orders, and keeps what it found: whole or not at all."""
+"""How a benchmark takes its orders, says how far it is, and keeps what it found: whole or not at all."""
 
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,12 @@ def folder(text: str) -> Path:
     if not Path(text).is_dir():
         raise argparse.ArgumentTypeError(f"expected a folder, found {text!r}")
     return Path(text)
+
+
+def say(line: str) -> None:
+    """At once, also into a pipe."""
+    sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()
 
 
 def keep(path: Path, found: dict[str, Any]) -> None:

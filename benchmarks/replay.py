@@ -16,7 +16,6 @@ import json
 import os
 import resource
 import statistics
-import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -28,7 +27,7 @@ from typing import Any
 
 import av
 import cv2
-from kept import keep
+from kept import keep, say
 
 from handguard.assembly import detector_of, rules_of
 from handguard.bench import machine
@@ -163,7 +162,7 @@ def measured(bench: Bench, rounds: int) -> dict[str, Any]:
     for turn in range(rounds):
         for name, work in parts.items():
             found[name].append(cost_of(work))
-            _say(f"round {turn + 1}: {name:<20}{found[name][-1].cpu_ms:8.2f} ms CPU a frame")
+            say(f"round {turn + 1}: {name:<20}{found[name][-1].cpu_ms:8.2f} ms CPU a frame")
     middle = {name: _median(costs) for name, costs in found.items()}
     return {"per_frame": {name: _rounded(cost) for name, cost in middle.items()}, **_told(middle, bench)}
 
@@ -195,11 +194,6 @@ def _rounded(cost: Cost) -> dict[str, float]:
     return {name: round(value, 2) for name, value in asdict(cost).items()}
 
 
-def _say(words: str) -> None:
-    sys.stdout.write(words + "\n")
-    sys.stdout.flush()
-
-
 def main() -> None:
     """Measure, print, and write the results."""
     asked = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -224,7 +218,7 @@ def main() -> None:
         **numbers,
     }
     keep(RESULTS, results)
-    _say(json.dumps(numbers, indent=1))
+    say(json.dumps(numbers, indent=1))
 
 
 if __name__ == "__main__":

@@ -165,12 +165,8 @@ def _ssdlite_mobilenet_v2(order: Order) -> Ssd:
     return _octave_ssdlite(order, MobilenetV2(finer=order.remedy), IMAGENET_MEAN, IMAGENET_STD)
 
 
-def _ssdlite_efficientnet_lite0(order: Order) -> Ssd:
-    return _octave_ssdlite(order, EfficientNetLite0(finer=order.remedy), LITE_MEAN, LITE_STD)
-
-
-def _ssdlite_efficientnet_lite2(order: Order) -> Ssd:
-    return _octave_ssdlite(order, EfficientNetLite2(finer=order.remedy), LITE_MEAN, LITE_STD)
+def _ssdlite_efficientnet(body: type[EfficientNetLite0 | EfficientNetLite2], order: Order) -> Ssd:
+    return _octave_ssdlite(order, body(finer=order.remedy), LITE_MEAN, LITE_STD)
 
 
 def _octave_ssdlite(order: Order, backbone: Octaves, mean_bgr: Triple, std_bgr: Triple) -> Ssd:
@@ -285,8 +281,8 @@ def _cells(input_px: tuple[int, int], strides_px: tuple[int, ...]) -> list[tuple
 FAMILY: dict[str, Member] = {
     **{f"palmnet-{size}": Member(partial(_palmnet, size), (320, 320), 32, False) for size in SIZES},
     "ssdlite-mobilenet-v2": Member(_ssdlite_mobilenet_v2, (320, 320), 32),
-    "ssdlite-efficientnet-lite0": Member(_ssdlite_efficientnet_lite0, (320, 320), 32),
-    "ssdlite-efficientnet-lite2": Member(_ssdlite_efficientnet_lite2, (512, 512), 32),
+    "ssdlite-efficientnet-lite0": Member(partial(_ssdlite_efficientnet, EfficientNetLite0), (320, 320), 32),
+    "ssdlite-efficientnet-lite2": Member(partial(_ssdlite_efficientnet, EfficientNetLite2), (512, 512), 32),
     "ssdlite320-mobilenet-v3-large": Member(_ssdlite320_mobilenet_v3, (320, 320), 32),
     "ssd300-vgg16": Member(_ssd300_vgg16, (300, 300)),
     "ssd512-vgg16": Member(_ssd512_vgg16, (512, 512)),

@@ -34,19 +34,23 @@ class Truth:
 
     def to(self, device: str) -> Truth:
         """The same on another device."""
-        return Truth(*(x.to(device, non_blocking=True) for x in (self.boxes_norm, self.labels, self.picture)))
+        return self._each(lambda x: x.to(device, non_blocking=True))
+
+    def pin_memory(self) -> Truth:
+        """The same in memory that a graphics card reads by itself."""
+        return self._each(Tensor.pin_memory)
 
     @property
     def known(self) -> Truth:
         """The hands."""
-        return self._where(self.labels >= 0)
+        return self._each(lambda x: x[self.labels >= 0])
 
-    def _where(self, kept: Tensor) -> Truth:
-        return Truth(self.boxes_norm[kept], self.labels[kept], self.picture[kept])
+    def _each(self, change: Callable[[Tensor], Tensor]) -> Truth:
+        return Truth(change(self.boxes_norm), change(self.labels), change(self.picture))
 
     def ignores(self, priors_cxcywh: Tensor, pictures: int) -> Tensor:
         """(N, P) bool: priors that mostly lie in a region nobody labelled, or that one of its size would teach."""
-        regions = self._where(self.labels < 0)
+        regions = self._each(lambda x: x[self.labels < 0])
         inside = covered_share(to_xyxy(priors_cxcywh), regions.boxes_norm).T > 0.5
         near = matching.centers_near(regions.boxes_norm, priors_cxcywh)
         count = torch.zeros((pictures, len(priors_cxcywh)), device=priors_cxcywh.device)

@@ -37,8 +37,7 @@ class Batch:
 
     def pin_memory(self) -> Batch:
         """The same in memory that a graphics card reads by itself: the loader asks for it by this name."""
-        truth = Truth(*(x.pin_memory() for x in (self.truth.boxes_norm, self.truth.labels, self.truth.picture)))
-        return Batch(self.images.pin_memory(), truth, self.side_px)
+        return Batch(self.images.pin_memory(), self.truth.pin_memory(), self.side_px)
 
 
 @dataclass(frozen=True, slots=True)

@@ -220,9 +220,9 @@ def _trained(
 
 def _kept(plan: Plan, processes: int, listener: Listener) -> Plan:
     """The plan with its pictures in memory."""
-    samples, old = (in_memory(part, processes, listener.progress) for part in (plan.samples, plan.old))
-    listener.tell(f"{len(samples) + len(old):,} pictures are in memory")
-    return replace(plan, samples=samples, old=old)
+    pictures, new = in_memory(plan.pictures, processes, listener.progress), len(plan.samples)
+    listener.tell(f"{len(pictures):,} pictures are in memory")
+    return replace(plan, samples=pictures[:new], old=pictures[new:])
 
 
 def read_priors(path: Path) -> list[list[list[float]]]:

@@ -42,7 +42,7 @@ class Crew:
         """The model as it must be called in training."""
         if self.ranks == 1:
             return model
-        devices = None if self.device == "cpu" else [torch.device(self.device)]
+        devices = [torch.device(self.device)] if self.on_card else None
         return DistributedDataParallel(model, device_ids=devices)
 
     def agreed(self, value: float) -> float:

@@ -35,7 +35,7 @@ def in_memory(samples: Sequence[Sample], processes: int, progress: OnProgress) -
             raise found
         assert found.image is not None
         found.image.flags.writeable = False  # all inputs made of it start from the same
-        remembered.append(replace(samples[len(remembered)], image=found.image, outlines=found.outlines))
+        remembered.append(found)
         progress(len(remembered), len(samples))
     return remembered
 

@@ -102,14 +102,21 @@ def test_onnx_runtime_finds_what_torch_finds_in_float32(model: Path):
     require_same(ours, load_detector(Choice(str(model), "torch-cpu"), WHOLE))
 
 
-@onnx
-def test_a_kept_onnx_graph_that_is_damaged_is_made_anew(
-    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-):
+@pytest.fixture
+def kept_graph(model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Choice, HandDetector, Path]:
+    """A choice, the first detector of it, and the ONNX graph that was kept for the next."""
     monkeypatch.setattr(cache, "ROOT", tmp_path)
     choice = Choice(str(model), "onnxruntime-cpu", threads=1)
     first = load_detector(choice, WHOLE)
     (kept,) = tmp_path.glob("onnx/*.onnx")
+    return choice, first, kept
+
+
+@onnx
+def test_a_kept_onnx_graph_that_is_damaged_is_made_anew(
+    kept_graph: tuple[Choice, HandDetector, Path], caplog: pytest.LogCaptureFixture
+):
+    choice, first, kept = kept_graph
     whole = kept.read_bytes()
     kept.write_bytes(whole[: len(whole) // 2])
     require_same(load_detector(choice, WHOLE), first)
@@ -119,12 +126,9 @@ def test_a_kept_onnx_graph_that_is_damaged_is_made_anew(
 
 @onnx
 def test_a_kept_onnx_graph_for_another_input_is_made_anew(
-    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    kept_graph: tuple[Choice, HandDetector, Path], caplog: pytest.LogCaptureFixture
 ):
-    monkeypatch.setattr(cache, "ROOT", tmp_path)
-    choice = Choice(str(model), "onnxruntime-cpu", threads=1)
-    first = load_detector(choice, WHOLE)
-    (kept,) = tmp_path.glob("onnx/*.onnx")
+    choice, first, kept = kept_graph
     write_onnx(loud_network((96, 96)), (96, 96), kept)
     require_same(load_detector(choice, WHOLE), first)
     assert "cannot be used and is made anew" in caplog.text

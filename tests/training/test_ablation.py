@@ -22,7 +22,7 @@ def ablation(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.syspath_prepend(str(BENCHMARKS))  # as when it is run as a program
     import ablation
 
-    monkeypatch.setattr(ablation, "summary", lambda answers: dict(NUMBERS))
+    monkeypatch.setattr("handguard.training.command.summary", lambda answers: dict(NUMBERS))
     yield ablation
     for name in ("ablation", "ablation_page", "kept"):
         sys.modules.pop(name)

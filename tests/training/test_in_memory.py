@@ -14,8 +14,10 @@ from handguard.errors import ConfigError, DatasetError
 from handguard.training import in_memory as remembering
 from handguard.training.augment import Augmentation
 from handguard.training.batches import Asked, Batches, Plan, arriving
+from handguard.training.command import _kept
 from handguard.training.datasets import Split, load_split
 from handguard.training.in_memory import in_memory
+from handguard.training.listening import Listener
 from handguard.training.regions import hand_region
 
 EVERYTHING = Augmentation(glove_recolor=1.0, glove_texture=1.0, paste=1.0, mosaic=0.5, motion_blur=1.0)
@@ -46,6 +48,15 @@ def test_the_outlines_are_those_found_at_first_use_and_the_files_are_read_once(d
             np.testing.assert_array_equal(hand_region(one, index).weight, hand_region(other, index).weight)
         one.path.unlink()
     Batches(Plan(kept, 4, ((1.0, (64,)),), 1, how=EVERYTHING))[Asked(0, 64, EVERYTHING)]
+
+
+def test_new_and_old_pictures_stay_apart(drawn) -> None:
+    samples = load_split(drawn.root, Split.TRAIN)
+    plan = Plan(samples[:5], 2, ((1.0, (64,)),), 2, old=samples[5:], old_share=0.25)
+    kept = _kept(plan, 2, Listener(unheard, lambda line: None))
+    assert [one.path for one in kept.samples] == [one.path for one in plan.samples]
+    assert [one.path for one in kept.old] == [one.path for one in plan.old]
+    assert kept.fingerprint == plan.fingerprint and kept.old_share == 0.25
 
 
 def test_workers_come_to_an_end_also_after_opencv_has_used_threads(drawn) -> None:
