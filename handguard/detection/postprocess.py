@@ -43,13 +43,15 @@ def found(
 ) -> Found:
     """Decode one picture: logits `(P, C)`, offsets `(P, 4)`, priors `(P, 4)` cxcywh."""
     scores = scores_of(class_logits, kind)
-    prior_index, labels = np.nonzero(scores >= limits.min_score)
-    if not len(labels):
-        return Found(np.empty((0, 4), np.float32), np.empty(0, np.float32), labels)
-    kept = scores[prior_index, labels]
+    flat = scores.reshape(-1)
+    hits = np.flatnonzero(flat >= limits.min_score)
+    if not len(hits):
+        return Found(np.empty((0, 4), np.float32), np.empty(0, np.float32), hits)
+    kept = flat[hits]
     if len(kept) > limits.candidates:
         best = np.argpartition(-kept, limits.candidates)[: limits.candidates]
-        prior_index, labels, kept = prior_index[best], labels[best], kept[best]
+        hits, kept = hits[best], kept[best]
+    prior_index, labels = np.divmod(hits, scores.shape[1])
     boxes = decoded(box_offsets[prior_index], priors[prior_index])
     groups = np.zeros_like(labels) if limits.one_class_per_hand else labels
     keep = suppressed(boxes, kept, groups, limits.max_overlap)[: limits.keep]

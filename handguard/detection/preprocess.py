@@ -13,7 +13,7 @@ halved, so a region round the zones is made a few pixels larger (`region_round`)
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import cv2
 import numpy as np
@@ -32,11 +32,22 @@ class Placement:
     origin_px: tuple[int, int] = (0, 0)  # top left corner of the crop in the picture
     size_px: tuple[int, int] = (0, 0)  # of the crop; hands are clipped to it
 
+    _factor: NDArray[np.float32] = field(init=False, repr=False, compare=False)  # the same three for each picture
+    _limit: NDArray[np.float32] = field(init=False, repr=False, compare=False)
+    _origin: NDArray[np.float32] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        factor = np.array(self.input_px * 2, np.float32) / np.float32(self.scale)
+        object.__setattr__(self, "_factor", factor)
+        object.__setattr__(self, "_limit", np.array(self.size_px * 2, np.float32))
+        object.__setattr__(self, "_origin", np.array(self.origin_px * 2, np.float32))
+
     def to_picture(self, boxes_norm: NDArray[np.float32]) -> NDArray[np.float32]:
         """Boxes xyxy from fractions of the input to pixels of the whole picture, clipped to the crop."""
-        factor = np.array(self.input_px * 2, np.float32) / np.float32(self.scale)
-        boxes = np.clip(boxes_norm * factor, 0, np.array(self.size_px * 2, np.float32))
-        return np.asarray(boxes + np.array(self.origin_px * 2, np.float32), np.float32)
+        if not len(boxes_norm):
+            return boxes_norm
+        boxes = np.minimum(np.maximum(boxes_norm * self._factor, 0), self._limit)
+        return np.asarray(boxes + self._origin, np.float32)
 
 
 def placement_for(

@@ -26,8 +26,6 @@ those things with a real port and a real clock.
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from handguard.relay.board import Command
 from handguard.relay.keeper_state import (
     MS,
@@ -104,18 +102,18 @@ def _heed(state: KeeperState, seen: Input, now_ns: int, limits: KeeperLimits) ->
         return _closing(state, now_ns, Fault.TERMINATED)
     if isinstance(seen, ContactRead):
         is_down = state.reset_down if seen.reset_down is None else seen.reset_down  # no judgement of ours
-        return _contact(replace(state, reset_down=is_down), seen.contactor_open, now_ns, limits)
+        return _contact(state._replace(reset_down=is_down), seen.contactor_open, now_ns, limits)
     return _board(state, seen, now_ns)
 
 
 def _board(state: KeeperState, seen: Woke | BoardOpened | BoardFailed | Written, now_ns: int) -> KeeperState:
     if isinstance(seen, BoardOpened):
-        state = replace(state, min_interval_ns=seen.min_interval_ns, renew_ns=seen.renew_ns)
-        opened = replace(state, is_open=True, unanswered=0, readback=seen.readback)
+        state = state._replace(min_interval_ns=seen.min_interval_ns, renew_ns=seen.renew_ns)
+        opened = state._replace(is_open=True, unanswered=0, readback=seen.readback)
         return _off_series(opened, now_ns)
     if isinstance(seen, Written):
         standing = state.standing & ~Fault.RELAY_PORT
-        return replace(state, standing=standing, written_ns=now_ns, retry_wait_ns=0)
+        return state._replace(standing=standing, written_ns=now_ns, retry_wait_ns=0)
     if isinstance(seen, BoardFailed):
         return _lost(state, seen.fault, now_ns)
     return state
@@ -125,8 +123,7 @@ def _lost(state: KeeperState, fault: Fault, now_ns: int) -> KeeperState:
     """The port is unusable: retry at once, then ever more slowly."""
     wait_ns = min(max(RETRY_FIRST_NS, 2 * state.retry_wait_ns), RETRY_LONGEST_NS)
     dropped = _dropped(state, now_ns, fault | Fault.RELAY_PORT)
-    return replace(
-        dropped,
+    return dropped._replace(
         is_open=False,
         told=None,
         contactor_open=None,
@@ -142,7 +139,7 @@ def _permit(state: KeeperState, permit: WirePermit, now_ns: int, limits: KeeperL
         return state
     flaw = _flaw(state, permit, now_ns, limits)
     if flaw is not Fault.PERMIT_BAD:
-        state = replace(state, permit_seq=permit.seq)
+        state = state._replace(permit_seq=permit.seq)
     if flaw:
         return _dropped(state, now_ns, flaw)
     if permit.command is Command.OFF:
@@ -169,8 +166,7 @@ def _flaw(state: KeeperState, permit: WirePermit, now_ns: int, limits: KeeperLim
 
 def _off_permit(state: KeeperState, permit: WirePermit, now_ns: int) -> KeeperState:
     """Arm, unless the board is in trouble. Frame numbers may start anew here, time may not."""
-    return replace(
-        _off(state, now_ns),
+    return _off(state, now_ns)._replace(
         armed=not state.standing,
         held=state.standing,
         expires_ns=-1,
@@ -180,17 +176,17 @@ def _off_permit(state: KeeperState, permit: WirePermit, now_ns: int) -> KeeperSt
 
 
 def _on_permit(state: KeeperState, permit: WirePermit, now_ns: int, limits: KeeperLimits) -> KeeperState:
-    state = replace(state, frame_seq=permit.frame_seq, captured_ns=permit.captured_ns)
+    state = state._replace(frame_seq=permit.frame_seq, captured_ns=permit.captured_ns)
     if not state.armed or state.standing:
         return state
-    state = replace(state, expires_ns=permit.judged_ns + limits.deadline_ns)
+    state = state._replace(expires_ns=permit.judged_ns + limits.deadline_ns)
     is_open_or_on = state.output is Command.ON or state.is_open_for_all_we_know
     if not (state.is_rested(now_ns) and is_open_or_on):
         return state  # it is switched on by a later permit
     if state.output is Command.OFF:
-        return replace(state, output=Command.ON, changed_ns=now_ns, contactor_open=None)
+        return state._replace(output=Command.ON, changed_ns=now_ns, contactor_open=None)
     is_due = state.renew_ns is not None and now_ns - state.told_on_ns >= state.renew_ns
-    return replace(state, told=None) if is_due else state
+    return state._replace(told=None) if is_due else state
 
 
 def _contact(state: KeeperState, is_open: bool | None, now_ns: int, limits: KeeperLimits) -> KeeperState:
@@ -198,9 +194,9 @@ def _contact(state: KeeperState, is_open: bool | None, now_ns: int, limits: Keep
     if is_open is None or (state.output is Command.ON and state.min_interval_ns):
         return state
     standing = state.standing & ~Fault.RELAY_SILENT
-    state = replace(state, contactor_open=is_open, answered=True, unanswered=0, standing=standing)
+    state = state._replace(contactor_open=is_open, answered=True, unanswered=0, standing=standing)
     if is_open == (state.output is Command.OFF):
-        return replace(state, standing=state.standing & ~Fault.RELAY_DISOBEYS)
+        return state._replace(standing=state.standing & ~Fault.RELAY_DISOBEYS)
     if now_ns - state.changed_ns <= limits.feedback_ns:
         return state
     return _standing(state, now_ns, Fault.RELAY_DISOBEYS)
@@ -212,28 +208,28 @@ def _contact(state: KeeperState, is_open: bool | None, now_ns: int, limits: Keep
 def _off(state: KeeperState, now_ns: int) -> KeeperState:
     if state.output is Command.OFF:
         return state
-    off = replace(state, output=Command.OFF, changed_ns=now_ns, contactor_open=None, unanswered=0)
-    return _off_series(replace(off, ask_due_ns=now_ns), now_ns)
+    off = state._replace(output=Command.OFF, changed_ns=now_ns, contactor_open=None, unanswered=0)
+    return _off_series(off._replace(ask_due_ns=now_ns), now_ns)
 
 
 def _off_series(state: KeeperState, now_ns: int) -> KeeperState:
     """Say OFF now, and the repeats after it."""
-    return replace(state, off_due_ns=now_ns, off_writes=0)
+    return state._replace(off_due_ns=now_ns, off_writes=0)
 
 
 def _dropped(state: KeeperState, now_ns: int, cause: Fault) -> KeeperState:
-    return replace(_off(state, now_ns), armed=False, held=state.held | cause)
+    return _off(state, now_ns)._replace(armed=False, held=state.held | cause)
 
 
 def _standing(state: KeeperState, now_ns: int, fault: Fault) -> KeeperState:
-    return replace(_dropped(state, now_ns, fault), standing=state.standing | fault)
+    return _dropped(state, now_ns, fault)._replace(standing=state.standing | fault)
 
 
 def _closing(state: KeeperState, now_ns: int, cause: Fault) -> KeeperState:
     """Say OFF once more even when it is off already; the series over, the keeper leaves."""
     if state.closing_ns is not None:
         return state
-    return replace(_off_series(_dropped(state, now_ns, cause), now_ns), closing_ns=now_ns)
+    return _off_series(_dropped(state, now_ns, cause), now_ns)._replace(closing_ns=now_ns)
 
 
 # What is said to the board and to the monitor ----------------------------------------------
@@ -245,7 +241,7 @@ def _speak(state: KeeperState, now_ns: int, actions: list[Action]) -> KeeperStat
         return _reopen(state, now_ns, actions)
     if state.output is Command.ON and state.told is not Command.ON:
         actions.append(Action.WRITE_ON)
-        return replace(state, told=Command.ON, told_on_ns=now_ns, spoke_ns=now_ns)
+        return state._replace(told=Command.ON, told_on_ns=now_ns, spoke_ns=now_ns)
     if state.output is Command.OFF and now_ns >= state.off_due_ns:
         actions.append(Action.WRITE_OFF)
         return _said_off(state, now_ns)
@@ -258,14 +254,14 @@ def _speak(state: KeeperState, now_ns: int, actions: list[Action]) -> KeeperStat
 def _said_off(state: KeeperState, now_ns: int) -> KeeperState:
     writes = state.off_writes + 1
     due_ns = now_ns + (state.off_repeat_ns if writes < OFF_SERIES else OFF_REMINDER_NS)
-    return replace(state, told=Command.OFF, spoke_ns=now_ns, off_writes=writes, off_due_ns=due_ns)
+    return state._replace(told=Command.OFF, spoke_ns=now_ns, off_writes=writes, off_due_ns=due_ns)
 
 
 def _reopen(state: KeeperState, now_ns: int, actions: list[Action]) -> KeeperState:
     if now_ns < state.retry_ns:
         return state
     actions.append(Action.OPEN)
-    return replace(state, retry_ns=NEVER_NS)  # until the attempt has been answered
+    return state._replace(retry_ns=NEVER_NS)  # until the attempt has been answered
 
 
 def _may_ask(state: KeeperState, now_ns: int) -> bool:
@@ -281,7 +277,7 @@ def _may_ask(state: KeeperState, now_ns: int) -> bool:
 
 def _asked(state: KeeperState, now_ns: int) -> KeeperState:
     pause_ns = ASK_RESTING_NS if state.min_interval_ns else ASK_NS
-    return replace(state, spoke_ns=now_ns, ask_due_ns=now_ns + pause_ns, unanswered=state.unanswered + 1)
+    return state._replace(spoke_ns=now_ns, ask_due_ns=now_ns + pause_ns, unanswered=state.unanswered + 1)
 
 
 def _beat(before: KeeperState, state: KeeperState, now_ns: int, actions: list[Action]) -> KeeperState:
@@ -291,7 +287,7 @@ def _beat(before: KeeperState, state: KeeperState, now_ns: int, actions: list[Ac
         actions.append(Action.LOOK)
     if is_due or before.news != state.news:
         actions.append(Action.REPORT)
-    return replace(state, beat_due_ns=now_ns + BEAT_NS) if is_due else state
+    return state._replace(beat_due_ns=now_ns + BEAT_NS) if is_due else state
 
 
 def _is_done(state: KeeperState, now_ns: int) -> bool:

@@ -12,6 +12,7 @@ Everything is plain integers so that the keeper needs no numpy.
 
 from __future__ import annotations
 
+import functools
 import struct
 import zlib
 from dataclasses import dataclass
@@ -57,7 +58,12 @@ class Fault(IntFlag):
     @property
     def names(self) -> frozenset[str]:
         """`permit-late`, `relay-port` …; empty for NONE."""
-        return frozenset(str(bit.name).lower().replace("_", "-") for bit in Fault if bit and bit in self)
+        return _names_of(int(self))
+
+
+@functools.cache  # asked at every frame, and nearly always of the same fault or none
+def _names_of(faults: int) -> frozenset[str]:
+    return frozenset(str(bit.name).lower().replace("_", "-") for bit in Fault if bit & faults)
 
 
 class Trait(IntFlag):

@@ -100,7 +100,7 @@ def test_what_is_kept_and_damaged_is_made_anew(
     require_finds(model, by_torch)
     (said,) = caplog.messages
     assert ".xml: cannot be used and is made anew: " in said
-    assert len(kept.read_bytes()) == len(whole)
+    assert len(kept.read_bytes()) == pytest.approx(len(whole), rel=0.01)  # names in a graph are counted up
     assert len(list(openvino_engine.CACHE.iterdir())) == 3  # nothing half done is left
     monkeypatch.setattr("handguard.detection.weights.load_network", None)
     require_finds(model, by_torch)

@@ -170,7 +170,7 @@ def test_it_stays_on_until_exactly_the_deadline_and_not_a_nanosecond_longer():
 
 def test_the_process_is_told_to_wake_when_the_permit_expires():
     bench = Bench().running()
-    bench.state = replace(bench.state, beat_due_ns=bench.now_ns + 10_000 * MS)
+    bench.state = bench.state._replace(beat_due_ns=bench.now_ns + 10_000 * MS)
     assert next_due_ns(bench.state) == bench.state.expires_ns + 1
 
 
@@ -254,7 +254,7 @@ def test_a_bad_permit_does_not_move_the_sequence():
 )
 def test_an_on_that_is_too_old_drops_and_disarms(late):
     bench = Bench().running().wait(33)
-    bench.state = replace(bench.state, captured_ns=0, expires_ns=bench.now_ns + 1000 * MS)
+    bench.state = bench.state._replace(captured_ns=0, expires_ns=bench.now_ns + 1000 * MS)
     bench.permit(ON, **late)
     assert bench.output is OFF
     assert bench.state.held == Fault.PERMIT_LATE

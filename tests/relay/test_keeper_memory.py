@@ -46,7 +46,7 @@ READY = KeeperState(
     contactor_open=True,
 )
 PERMIT = WirePermit(6, 51, NOW_NS - 10 * MS, NOW_NS - 1 * MS, ON)
-RUNNING = replace(READY, output=ON, told=ON, expires_ns=NOW_NS + 50 * MS, contactor_open=False)
+RUNNING = READY._replace(output=ON, told=ON, expires_ns=NOW_NS + 50 * MS, contactor_open=False)
 
 
 def after(state: KeeperState, seen: Input, now_ns: int = NOW_NS) -> KeeperState:
@@ -80,7 +80,7 @@ def test_faults_are_what_stands_and_what_is_held():
 
 
 def test_a_report_holds_what_the_state_holds():
-    state = replace(RUNNING, written_ns=77, held=Fault.PERMIT_LATE, answered=True, reset_down=True)
+    state = RUNNING._replace(written_ns=77, held=Fault.PERMIT_LATE, answered=True, reset_down=True)
     told = report_of(state, NOW_NS, Trait.REALTIME)
     traits = Trait.REALTIME | Trait.READBACK
     assert told == WireReport(5, ON, 77, NOW_NS, False, Fault.PERMIT_LATE, traits, True)
@@ -109,18 +109,18 @@ def test_an_on_permit_is_remembered_with_its_frame_and_its_end():
 
 
 def test_an_on_permit_that_does_nothing_still_uses_up_its_frame():
-    state = permitted(replace(READY, armed=False))
+    state = permitted(READY._replace(armed=False))
     assert (state.output, state.frame_seq, state.captured_ns) == (OFF, 51, PERMIT.captured_ns)
     assert state.expires_ns == READY.expires_ns
 
 
 def test_a_later_on_permit_does_not_date_the_output_anew():
-    state = permitted(replace(RUNNING, changed_ns=123))
+    state = permitted(RUNNING._replace(changed_ns=123))
     assert (state.changed_ns, state.contactor_open) == (123, False)
 
 
 def test_trouble_with_the_board_forbids_on_even_if_something_armed_it():
-    assert permitted(replace(READY, standing=Fault.RELAY_DISOBEYS)).output is OFF
+    assert permitted(READY._replace(standing=Fault.RELAY_DISOBEYS)).output is OFF
 
 
 def test_a_permit_judged_at_this_very_nanosecond_is_sound():
@@ -146,7 +146,7 @@ def test_a_flawed_on_permit_drops_and_disarms(flaw: dict[str, int]):
 
 
 def test_a_permit_without_a_frame_is_bad_whatever_came_before():
-    assert permitted(replace(READY, frame_seq=-3), frame_seq=-2).held == Fault.PERMIT_BAD
+    assert permitted(READY._replace(frame_seq=-3), frame_seq=-2).held == Fault.PERMIT_BAD
 
 
 @pytest.mark.parametrize(
@@ -159,7 +159,7 @@ def test_a_permit_without_a_frame_is_bad_whatever_came_before():
     ],
 )
 def test_a_permit_is_in_time_until_exactly_its_limits(late: dict[str, int], is_late: bool):
-    state = permitted(replace(READY, captured_ns=0), **late)
+    state = permitted(READY._replace(captured_ns=0), **late)
     assert (state.output is OFF, state.held == Fault.PERMIT_LATE) == (is_late, is_late)
     assert state.permit_seq == 6
 
@@ -169,14 +169,14 @@ def test_a_permit_is_in_time_until_exactly_its_limits(late: dict[str, int], is_l
 
 def test_an_off_permit_arms_and_may_start_frame_numbers_anew_but_not_time():
     off = replace(PERMIT, command=OFF, frame_seq=3, captured_ns=READY.captured_ns - 5)
-    state = after(replace(RUNNING, held=Fault.PERMIT_LATE, armed=False, unanswered=2), PermitRead(off))
+    state = after(RUNNING._replace(held=Fault.PERMIT_LATE, armed=False, unanswered=2), PermitRead(off))
     assert (state.output, state.armed, state.held) == (OFF, True, Fault.NONE)
     assert (state.frame_seq, state.captured_ns) == (3, READY.captured_ns)
     assert (state.changed_ns, state.contactor_open, state.unanswered) == (NOW_NS, None, 0)
 
 
 def test_an_off_permit_does_not_arm_while_something_stands():
-    state = after(replace(READY, standing=Fault.RELAY_SILENT), PermitRead(replace(PERMIT, command=OFF)))
+    state = after(READY._replace(standing=Fault.RELAY_SILENT), PermitRead(replace(PERMIT, command=OFF)))
     assert (state.armed, state.held) == (False, Fault.RELAY_SILENT)
 
 
@@ -198,7 +198,7 @@ def test_a_lost_board_takes_all_that_was_known_of_its_contact_along():
 
 
 def test_an_opened_board_brings_its_ways_along_and_hears_off():
-    lost = replace(READY, is_open=False, told=None, off_writes=3, min_interval_ns=9, renew_ns=9, unanswered=2)
+    lost = READY._replace(is_open=False, told=None, off_writes=3, min_interval_ns=9, renew_ns=9, unanswered=2)
     state, actions = step(lost, BoardOpened(min_interval_ns=60 * MS, readback=True), NOW_NS, LIMITS)
     assert (state.is_open, state.min_interval_ns, state.readback, state.renew_ns) == (True, 60 * MS, True, None)
     assert actions[0] is Action.WRITE_OFF
@@ -217,42 +217,42 @@ def test_time_alone_changes_nothing_before_something_is_due():
     [
         (READY, True),
         (RUNNING, True),
-        (replace(READY, min_interval_ns=1), True),
-        (replace(RUNNING, min_interval_ns=1), False),
+        (READY._replace(min_interval_ns=1), True),
+        (RUNNING._replace(min_interval_ns=1), False),
     ],
     ids=["off", "on", "resting-off", "resting-on"],
 )
 def test_only_while_on_a_board_that_rests_is_not_believed_about_its_contact(state: KeeperState, is_heard: bool):
-    fresh = replace(state, contactor_open=None, unanswered=2, standing=Fault.NONE)
+    fresh = state._replace(contactor_open=None, unanswered=2, standing=Fault.NONE)
     heard = after(fresh, ContactRead(state.output is OFF))
     assert (heard.contactor_open is not None, heard.answered, heard.unanswered == 0) == (is_heard,) * 3
 
 
 def test_a_contact_may_take_exactly_its_time_to_follow():
     limit_ns = LIMITS.feedback_ns
-    assert after(replace(READY, changed_ns=NOW_NS - limit_ns), ContactRead(False)).faults == Fault.NONE
-    late = after(replace(READY, changed_ns=NOW_NS - limit_ns - 1), ContactRead(False))
+    assert after(READY._replace(changed_ns=NOW_NS - limit_ns), ContactRead(False)).faults == Fault.NONE
+    late = after(READY._replace(changed_ns=NOW_NS - limit_ns - 1), ContactRead(False))
     assert (late.standing, late.held, late.armed) == (Fault.RELAY_DISOBEYS, Fault.RELAY_DISOBEYS, False)
     assert late.contactor_open is False
 
 
 def test_an_obedient_answer_ends_both_complaints_about_the_board():
-    state = after(replace(READY, standing=Fault.RELAY_DISOBEYS | Fault.RELAY_SILENT), ContactRead(True))
+    state = after(READY._replace(standing=Fault.RELAY_DISOBEYS | Fault.RELAY_SILENT), ContactRead(True))
     assert state.standing == Fault.NONE
 
 
 def test_a_disobedient_answer_ends_the_silence_only():
-    state = after(replace(READY, standing=Fault.RELAY_DISOBEYS | Fault.RELAY_SILENT), ContactRead(False))
+    state = after(READY._replace(standing=Fault.RELAY_DISOBEYS | Fault.RELAY_SILENT), ContactRead(False))
     assert state.standing == Fault.RELAY_DISOBEYS
 
 
 def test_a_contact_that_closes_again_by_itself_disobeys_at_once():
-    state = after(replace(READY, changed_ns=NOW_NS - 1000 * MS), ContactRead(False))
+    state = after(READY._replace(changed_ns=NOW_NS - 1000 * MS), ContactRead(False))
     assert (state.standing, state.armed) == (Fault.RELAY_DISOBEYS, False)
 
 
 def test_one_wrong_answer_of_a_bouncing_contact_is_held_after_it_settled():
-    bounced = after(replace(RUNNING, changed_ns=NOW_NS - 1000 * MS), ContactRead(True))
+    bounced = after(RUNNING._replace(changed_ns=NOW_NS - 1000 * MS), ContactRead(True))
     settled = after(bounced, ContactRead(True))
     assert (settled.output, settled.standing, settled.held) == (OFF, Fault.NONE, Fault.RELAY_DISOBEYS)
     assert permitted(settled).output is OFF
@@ -261,17 +261,17 @@ def test_one_wrong_answer_of_a_bouncing_contact_is_held_after_it_settled():
 # The button --------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("state", [READY, RUNNING, replace(RUNNING, min_interval_ns=1)], ids=["off", "on", "resting"])
+@pytest.mark.parametrize("state", [READY, RUNNING, RUNNING._replace(min_interval_ns=1)], ids=["off", "on", "resting"])
 @pytest.mark.parametrize("is_down", [True, False])
 def test_a_button_at_the_board_is_passed_on_and_changes_nothing_else(state: KeeperState, is_down: bool):
     heard, actions = step(state, ContactRead(None, is_down), NOW_NS, LIMITS)
-    assert heard == replace(state, reset_down=is_down)
+    assert heard == state._replace(reset_down=is_down)
     assert actions == (Action.REPORT,)
     assert step(heard, ContactRead(None, None), NOW_NS, LIMITS) == (heard, ())
 
 
 def test_a_lost_board_takes_its_button_along():
-    assert after(replace(READY, reset_down=True), BoardFailed(Fault.RELAY_PORT)).reset_down is None
+    assert after(READY._replace(reset_down=True), BoardFailed(Fault.RELAY_PORT)).reset_down is None
 
 
 # The end -----------------------------------------------------------------------------------
@@ -287,8 +287,8 @@ def test_the_first_end_counts_and_off_is_said_once_more(end: Input):
 
 
 def test_a_closing_keeper_hears_no_permit():
-    closing = replace(READY, closing_ns=NOW_NS)
-    assert permitted(closing) == replace(closing)
+    closing = READY._replace(closing_ns=NOW_NS)
+    assert permitted(closing) == closing
 
 
 @pytest.mark.parametrize(
@@ -303,7 +303,7 @@ def test_a_closing_keeper_hears_no_permit():
 def test_a_keeper_leaves_after_its_last_off_or_after_five_seconds(
     off_writes: int, closing_ns: int | None, leaves: bool
 ):
-    state = replace(READY, off_writes=off_writes, closing_ns=closing_ns)
+    state = READY._replace(off_writes=off_writes, closing_ns=closing_ns)
     assert (Action.EXIT in step(state, Woke(), NOW_NS, LIMITS)[1]) is leaves
 
 
@@ -321,44 +321,44 @@ def test_off_is_said_when_it_is_due_and_not_before():
 
 @pytest.mark.parametrize(("writes", "pause_ms"), [(0, 100), (1, 100), (2, 1000), (3, 1000)])
 def test_two_repeats_follow_quickly_and_reminders_slowly(writes: int, pause_ms: int):
-    state = after(replace(READY, off_writes=writes, off_due_ns=NOW_NS), Woke())
+    state = after(READY._replace(off_writes=writes, off_due_ns=NOW_NS), Woke())
     assert (state.off_writes, state.off_due_ns) == (writes + 1, NOW_NS + pause_ms * MS)
     assert (state.told, state.spoke_ns) == (OFF, NOW_NS)
 
 
 def test_on_is_said_once_and_its_time_is_kept():
-    state, actions = step(replace(RUNNING, told=OFF), Woke(), NOW_NS, LIMITS)
+    state, actions = step(RUNNING._replace(told=OFF), Woke(), NOW_NS, LIMITS)
     assert actions[0] is Action.WRITE_ON
     assert (state.told, state.spoke_ns, state.told_on_ns) == (ON, NOW_NS, NOW_NS)
     assert said_at(RUNNING) == ()
 
 
 def test_a_lost_port_is_opened_when_it_is_time_and_only_once_until_answered():
-    lost = replace(READY, is_open=False, standing=Fault.RELAY_PORT, retry_ns=NOW_NS)
+    lost = READY._replace(is_open=False, standing=Fault.RELAY_PORT, retry_ns=NOW_NS)
     assert Action.OPEN not in said_at(lost, NOW_NS - 1)
     assert Action.OPEN in said_at(lost)
     assert after(lost, Woke()).retry_ns == NEVER_NS
 
 
-ASKABLE = replace(READY, readback=True, ask_due_ns=NOW_NS)
+ASKABLE = READY._replace(readback=True, ask_due_ns=NOW_NS)
 
 
 @pytest.mark.parametrize(
     ("state", "is_asked"),
     [
         (ASKABLE, True),
-        (replace(ASKABLE, readback=False), False),
-        (replace(ASKABLE, ask_due_ns=NOW_NS + 1), False),
-        (replace(ASKABLE, off_writes=2), False),
-        (replace(ASKABLE, unanswered=3), False),
-        (replace(ASKABLE, unanswered=2), True),
-        (replace(ASKABLE, unanswered=3, answered=True), True),  # so that it can make good
-        (replace(ASKABLE, min_interval_ns=5 * MS, spoke_ns=NOW_NS - 5 * MS), True),
-        (replace(ASKABLE, min_interval_ns=5 * MS, spoke_ns=NOW_NS - 5 * MS + 1), False),
-        (replace(ASKABLE, min_interval_ns=5 * MS, off_due_ns=NOW_NS + 5 * MS), True),
-        (replace(ASKABLE, min_interval_ns=5 * MS, off_due_ns=NOW_NS + 5 * MS - 1), False),
-        (replace(RUNNING, readback=True, ask_due_ns=NOW_NS), True),
-        (replace(RUNNING, readback=True, ask_due_ns=NOW_NS, min_interval_ns=5 * MS), False),
+        (ASKABLE._replace(readback=False), False),
+        (ASKABLE._replace(ask_due_ns=NOW_NS + 1), False),
+        (ASKABLE._replace(off_writes=2), False),
+        (ASKABLE._replace(unanswered=3), False),
+        (ASKABLE._replace(unanswered=2), True),
+        (ASKABLE._replace(unanswered=3, answered=True), True),  # so that it can make good
+        (ASKABLE._replace(min_interval_ns=5 * MS, spoke_ns=NOW_NS - 5 * MS), True),
+        (ASKABLE._replace(min_interval_ns=5 * MS, spoke_ns=NOW_NS - 5 * MS + 1), False),
+        (ASKABLE._replace(min_interval_ns=5 * MS, off_due_ns=NOW_NS + 5 * MS), True),
+        (ASKABLE._replace(min_interval_ns=5 * MS, off_due_ns=NOW_NS + 5 * MS - 1), False),
+        (RUNNING._replace(readback=True, ask_due_ns=NOW_NS), True),
+        (RUNNING._replace(readback=True, ask_due_ns=NOW_NS, min_interval_ns=5 * MS), False),
     ],
 )
 def test_a_board_is_asked_only_when_no_word_has_to_wait_for_it(state: KeeperState, is_asked: bool):
@@ -376,7 +376,7 @@ def test_a_beat_looks_reports_and_sets_the_next():
     state, actions = step(READY, Woke(), READY.beat_due_ns, LIMITS)
     assert actions == (Action.LOOK, Action.REPORT)
     assert state.beat_due_ns == READY.beat_due_ns + 50 * MS
-    lost = replace(READY, is_open=False, standing=Fault.RELAY_PORT, retry_ns=NEVER_NS)
+    lost = READY._replace(is_open=False, standing=Fault.RELAY_PORT, retry_ns=NEVER_NS)
     assert said_at(lost, READY.beat_due_ns) == (Action.REPORT,)
 
 
@@ -389,7 +389,7 @@ def test_each_kind_of_news_is_news():
     off = PermitRead(replace(PERMIT, command=OFF))
     assert step(READY, off, NOW_NS, LIMITS)[1] == (Action.REPORT,)  # its number
     assert step(RUNNING, off, NOW_NS, LIMITS)[1] == (Action.WRITE_OFF, Action.REPORT)
-    late = replace(RUNNING, expires_ns=NOW_NS - 1)
+    late = RUNNING._replace(expires_ns=NOW_NS - 1)
     assert said_at(late) == (Action.WRITE_OFF, Action.REPORT)
 
 
@@ -400,13 +400,13 @@ def test_a_failed_board_is_closed_before_anything_else():
 
 @pytest.mark.parametrize(("since_ms", "is_told_again"), [(400, True), (399.999, False)])
 def test_a_board_with_a_time_limit_is_told_on_again_by_a_new_permit(since_ms: float, is_told_again: bool):
-    renewed = replace(RUNNING, renew_ns=400 * MS, told_on_ns=NOW_NS - round(since_ms * MS))
+    renewed = RUNNING._replace(renew_ns=400 * MS, told_on_ns=NOW_NS - round(since_ms * MS))
     assert (Action.WRITE_ON in step(renewed, PermitRead(PERMIT), NOW_NS, LIMITS)[1]) is is_told_again
     assert Action.WRITE_ON not in said_at(renewed)
 
 
 def test_a_resting_board_is_switched_on_by_a_later_permit():
-    resting = replace(READY, min_interval_ns=5 * MS, spoke_ns=NOW_NS - 5 * MS + 1)
+    resting = READY._replace(min_interval_ns=5 * MS, spoke_ns=NOW_NS - 5 * MS + 1)
     waiting = permitted(resting)
     assert (waiting.output, waiting.expires_ns) == (OFF, PERMIT.judged_ns + LIMITS.deadline_ns)
-    assert permitted(replace(resting, spoke_ns=NOW_NS - 5 * MS)).output is ON
+    assert permitted(resting._replace(spoke_ns=NOW_NS - 5 * MS)).output is ON

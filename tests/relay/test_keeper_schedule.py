@@ -38,7 +38,7 @@ OPEN = KeeperState(
     ask_due_ns=NOW_NS + 40 * MS,
     standing=Fault.NONE,
 )
-LOST = replace(OPEN, is_open=False, standing=Fault.RELAY_PORT, retry_ns=NOW_NS + 20 * MS)
+LOST = OPEN._replace(is_open=False, standing=Fault.RELAY_PORT, retry_ns=NOW_NS + 20 * MS)
 
 
 def after(state: KeeperState, seen: Input, now_ns: int = NOW_NS) -> KeeperState:
@@ -70,12 +70,12 @@ def test_both_ends_of_a_limit_are_allowed_and_one_step_beyond_is_refused(name: s
 
 def test_a_keeper_wakes_for_whatever_comes_first():
     assert next_due_ns(OPEN) == OPEN.beat_due_ns
-    assert next_due_ns(replace(OPEN, beat_due_ns=NOW_NS + 901 * MS)) == OPEN.off_due_ns
+    assert next_due_ns(OPEN._replace(beat_due_ns=NOW_NS + 901 * MS)) == OPEN.off_due_ns
     assert next_due_ns(LOST) == LOST.retry_ns
-    assert next_due_ns(replace(LOST, retry_ns=NOW_NS + 31 * MS)) == LOST.beat_due_ns
-    on = replace(OPEN, output=Command.ON, told=Command.ON, expires_ns=NOW_NS + 29 * MS)
+    assert next_due_ns(LOST._replace(retry_ns=NOW_NS + 31 * MS)) == LOST.beat_due_ns
+    on = OPEN._replace(output=Command.ON, told=Command.ON, expires_ns=NOW_NS + 29 * MS)
     assert next_due_ns(on) == on.expires_ns + 1
-    assert next_due_ns(replace(on, expires_ns=NOW_NS + 30 * MS)) == on.beat_due_ns
+    assert next_due_ns(on._replace(expires_ns=NOW_NS + 30 * MS)) == on.beat_due_ns
 
 
 def test_a_quick_board_is_asked_when_it_is_time_and_then_not_before_the_next():
@@ -98,19 +98,19 @@ def test_a_quick_board_is_asked_when_it_is_time_and_then_not_before_the_next():
 def test_a_board_that_answered_once_is_silent_when_the_third_answer_is_overdue(
     unanswered: int, at_ns: int, is_silent: bool
 ):
-    state = after(replace(OPEN, answered=True, unanswered=unanswered), Woke(), at_ns)
+    state = after(OPEN._replace(answered=True, unanswered=unanswered), Woke(), at_ns)
     assert (Fault.RELAY_SILENT in state.standing) is is_silent
 
 
 def test_a_lost_port_is_not_also_called_silent():
-    state = after(replace(LOST, answered=True, unanswered=3), Woke(), LOST.ask_due_ns)
+    state = after(LOST._replace(answered=True, unanswered=3), Woke(), LOST.ask_due_ns)
     assert state.standing == Fault.RELAY_PORT
 
 
 def test_questions_of_a_lost_port_are_not_held_against_the_next():
-    opened = after(replace(LOST, answered=True, unanswered=2), BoardOpened(0, True))
+    opened = after(LOST._replace(answered=True, unanswered=2), BoardOpened(0, True))
     assert opened.unanswered == 0
-    assert after(replace(OPEN, unanswered=2, answered=True), ContactRead(True)).unanswered == 0
+    assert after(OPEN._replace(unanswered=2, answered=True), ContactRead(True)).unanswered == 0
 
 
 @pytest.mark.parametrize(
@@ -126,15 +126,15 @@ def test_each_end_is_held_under_its_own_name(end: Input, cause: Fault):
 
 
 def test_a_write_that_went_well_is_remembered_and_ends_the_waiting():
-    written = after(replace(OPEN, standing=Fault.RELAY_PORT, retry_wait_ns=40 * MS), Written())
+    written = after(OPEN._replace(standing=Fault.RELAY_PORT, retry_wait_ns=40 * MS), Written())
     assert (written.standing, written.retry_wait_ns, written.written_ns) == (Fault.NONE, 0, NOW_NS)
 
 
 def test_a_lost_port_is_tried_at_once_and_then_ever_more_slowly():
     waits_ms, state = [], OPEN
     for _ in range(9):
-        state = after(replace(state, is_open=True), BoardFailed(Fault.RELAY_PORT))
+        state = after(state._replace(is_open=True), BoardFailed(Fault.RELAY_PORT))
         waits_ms.append(state.retry_wait_ns // MS)
     assert waits_ms == [20, 40, 80, 160, 320, 640, 1000, 1000, 1000]
-    waiting = replace(LOST, retry_wait_ns=40 * MS)
+    waiting = LOST._replace(retry_wait_ns=40 * MS)
     assert after(waiting, BoardFailed(Fault.RELAY_PORT)).retry_ns == NOW_NS + 40 * MS

@@ -65,7 +65,7 @@ def test_one_changed_sample_is_enough_to_be_alive():
 def test_the_sample_is_every_eighth_pixel_both_ways():
     memory, _ = look(Memory(), noisy(1), LIMITS)
     assert memory.sample is not None
-    assert memory.sample.shape == (6, 8, 3)
+    assert len(memory.sample) == 6 * 8 * 3
 
 
 def test_the_sample_does_not_change_with_the_picture_it_was_taken_from():
@@ -73,7 +73,7 @@ def test_the_sample_does_not_change_with_the_picture_it_was_taken_from():
     memory, _ = look(Memory(), image, LIMITS)
     image[:] = 0
     assert memory.sample is not None
-    assert memory.sample.min() > 0
+    assert min(memory.sample) > 0
 
 
 def test_a_picture_of_another_size_is_not_a_repeat():
@@ -144,8 +144,8 @@ def test_the_sample_is_every_eighth_pixel_of_every_eighth_row(size: tuple[int, i
     image = np.random.default_rng(0).integers(0, 256, (*size, 3), dtype=np.uint8)
     memory, _ = look(Memory(), image, LIMITS)
     assert memory.sample is not None
-    np.testing.assert_array_equal(memory.sample, image[::SAMPLE_STEP_PX, ::SAMPLE_STEP_PX])
-    assert memory.sample.base is None  # a copy: the picture may be gone by the next
+    sampled = image[::SAMPLE_STEP_PX, ::SAMPLE_STEP_PX]
+    assert memory.sample == b"".join(sampled[:, :, color].tobytes() for color in range(3))
 
 
 @pytest.mark.parametrize("mean", [11, 12, 13, 242, 243, 244])
