@@ -43,7 +43,6 @@ from handguard.bench import machine
 from handguard.detection import card as cards
 from handguard.detection.detector import HandDetector
 from handguard.detection.postprocess import scores_of
-from handguard.detection.preprocess import place
 from handguard.detection.scores import ScoreKind
 from handguard.evidence.summary import percentiles
 from handguard.training.export_gate import matched_pairs
@@ -111,7 +110,7 @@ def raw_parity(one: HandDetector, other: HandDetector, frames: Sequence[Image]) 
 
 
 def _raw(detector: HandDetector, image: Image) -> tuple[np.ndarray, np.ndarray]:
-    place(image, detector._placement, detector.engine.canvas)
+    detector._letterbox.draw(image, detector.engine.canvas)
     logits, offsets = detector.engine.infer()
     return logits.copy(), offsets.copy()
 

@@ -35,7 +35,7 @@ def stages(detector: HandDetector, image: NDArray[np.uint8], rounds: int) -> dic
     engine = detector.engine
     assert isinstance(engine, DeviceEngine)
     rounds = min(rounds, ROUNDS)
-    path = engine.prepare(detector._placement, detector._thresholds)
+    path = engine.prepare(detector._letterbox.placement, detector._thresholds)
     host = engine.host_memory(image.shape, torch.uint8).numpy()
     with torch.inference_mode(), engine.on_device.arithmetic():
         steps = {name: captured(step, engine.device) for name, step in _steps(detector, engine, image).items()}
@@ -46,7 +46,7 @@ def stages(detector: HandDetector, image: NDArray[np.uint8], rounds: int) -> dic
 def _steps(detector: HandDetector, engine: DeviceEngine, image: NDArray[np.uint8]) -> dict[str, Step]:
     """The stages of the one graph, each on what the one before left in the device's memory."""
     shared, limits = engine.on_device, detector._thresholds
-    letterbox = shared.letterbox(detector._placement)
+    letterbox = shared.letterbox(detector._letterbox.placement)
     host = engine.host_memory(image.shape, torch.uint8)
     host.numpy()[:] = image
     frame = host.to(engine.device)
@@ -87,7 +87,7 @@ def launches(detector: HandDetector, image: NDArray[np.uint8]) -> dict[str, Any]
     """What one launch of the graph does on the card. A profiler slows what is timed after it: ask for this last."""
     engine = detector.engine
     assert isinstance(engine, DeviceEngine)
-    path: Path = engine.prepare(detector._placement, detector._thresholds)
+    path: Path = engine.prepare(detector._letterbox.placement, detector._thresholds)
     path(image)
     kind = getattr(torch.profiler.ProfilerActivity, engine.device.type.upper())
     with torch.profiler.profile(activities=[kind]) as seen:

@@ -8,6 +8,7 @@ which one a hand counts, stands in the card of MODEL.
 
 from __future__ import annotations
 
+import functools
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -34,13 +35,17 @@ def detector_of(folder: Path, model: str) -> tuple[str, Callable[[np.ndarray], n
     width, height = (int(side) for side in np.load(folder / "input_px.npy"))
     batch = np.full((1, height, width, 3), preprocess.GRAY, np.uint8)
 
+    @functools.cache
+    def letterbox_for(size_px: tuple[int, int]) -> preprocess.Letterbox:
+        return preprocess.Letterbox(preprocess.placement_for(size_px, (width, height)))
+
     def detect(picture: np.ndarray) -> np.ndarray:
-        placement = preprocess.placement_for((picture.shape[1], picture.shape[0]), (width, height))
-        preprocess.place(picture, placement, batch[0])
+        letterbox = letterbox_for((picture.shape[1], picture.shape[0]))
+        letterbox.draw(picture, batch[0])
         net.setInput(batch)
         logits, offsets = net.forward(["class_logits", "box_offsets"])
         hands = found(logits[0], offsets[0], priors, kind, limits)
-        return placement.to_picture(hands.boxes_norm)
+        return letterbox.placement.to_picture(hands.boxes_norm)
 
     return f"OpenCV DNN {cv2.__version__}, {card.name} {width}x{height} float32", detect
 

@@ -43,34 +43,35 @@ class HandDetector:
         self.weights_sha256 = card.weights_sha256
         self.input_px = (engine.canvas.shape[1], engine.canvas.shape[0])
         origin = (region.x1, region.y1)
-        self._placement = preprocess.placement_for(region.size_px, self.input_px, origin)
+        self._letterbox = preprocess.Letterbox(preprocess.placement_for(region.size_px, self.input_px, origin))
         self.description = f"{card.name} {self.input_px[0]}x{self.input_px[1]} {engine.description}"
 
     def detect(self, frame: Frame) -> Detections:
         """All hands of the region, in pixels of the whole frame; `ValueError` if the network is not finite."""
         area = self._region
         crop = frame.image[area.y1 : area.y2, area.x1 : area.x2]
-        return self._seen(frame, crop, self._placement, self._thresholds)
+        return self._seen(frame, crop, self._letterbox, self._thresholds)
 
     def recall(self, picture: NDArray[np.uint8], min_score: float) -> Detections:
         """What the same engine says about another picture, whole, whatever the site's region and score are.
 
         The canvas is left as `detect` needs it: grey round the site's own crop. Raises what `detect` raises.
         """
-        placement = preprocess.placement_for((picture.shape[1], picture.shape[0]), self.input_px)
+        size_px = (picture.shape[1], picture.shape[0])
+        letterbox = preprocess.Letterbox(preprocess.placement_for(size_px, self.input_px))
         self.engine.canvas[:] = preprocess.GRAY
         try:
             return self._seen(
-                Frame(-1, 0, picture), picture, placement, replace(self._thresholds, min_score=min_score)
+                Frame(-1, 0, picture), picture, letterbox, replace(self._thresholds, min_score=min_score)
             )
         finally:
             self.engine.canvas[:] = preprocess.GRAY
 
     def _seen(
-        self, frame: Frame, crop: NDArray[np.uint8], placement: preprocess.Placement, limits: Thresholds
+        self, frame: Frame, crop: NDArray[np.uint8], letterbox: preprocess.Letterbox, limits: Thresholds
     ) -> Detections:
         """The one way from pixels to hands. Raises `ValueError` for an answer that no network gives."""
-        preprocess.place(crop, placement, self.engine.canvas)
+        letterbox.draw(crop, self.engine.canvas)
         logits, offsets = self.engine.infer()
         priors = self.engine.priors
         if (logits.shape, offsets.shape) != ((len(priors), self._columns), (len(priors), 4)):
@@ -79,7 +80,7 @@ class HandDetector:
         if not (np.isfinite(logits).all() and np.isfinite(offsets).all()):
             raise ValueError("the network's answer is not finite")
         hands = found(logits, offsets, priors, self._kind, limits)
-        boxes = placement.to_picture(hands.boxes_norm)
+        boxes = letterbox.placement.to_picture(hands.boxes_norm)
         return Detections(boxes, hands.scores, hands.labels, frame.seq, frame.captured_ns)
 
     def warm_up(self, rounds: int = 3) -> None:

@@ -11,7 +11,7 @@ from handguard.detection.backends.device_engine import DeviceEngine
 from handguard.detection.card import Card
 from handguard.detection.detector import HandDetector, Region
 from handguard.detection.postprocess import Thresholds
-from handguard.detection.preprocess import Placement
+from handguard.detection.preprocess import Letterbox
 from handguard.errors import DeviceError, DeviceReplaced
 from handguard.types import Detections, Frame
 
@@ -34,13 +34,13 @@ class DeviceDetector(HandDetector):
         width, height = self._region.size_px
         nothing = np.zeros((height, width, 3), np.uint8)
         for _ in range(rounds):
-            self.engine.look(nothing, self._placement, self._thresholds)
+            self.engine.look(nothing, self._letterbox.placement, self._thresholds)
 
     def _seen(
-        self, frame: Frame, crop: NDArray[np.uint8], placement: Placement, limits: Thresholds
+        self, frame: Frame, crop: NDArray[np.uint8], letterbox: Letterbox, limits: Thresholds
     ) -> Detections:
-        hands = self.engine.look(crop, placement, limits)
-        boxes = placement.to_picture(hands.boxes_norm)
+        hands = self.engine.look(crop, letterbox.placement, limits)
+        boxes = letterbox.placement.to_picture(hands.boxes_norm)
         return Detections(boxes, hands.scores, hands.labels, frame.seq, frame.captured_ns)
 
 

@@ -1,12 +1,20 @@
 from __future__ import annotations
 
+import cv2
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from handguard.detection.detector import Region, fitted_input, region_round
-from handguard.detection.preprocess import GRAY, HALVES_WELL, letterboxed, placement_for
+from handguard.detection.preprocess import (
+    GRAY,
+    HALVES_WELL,
+    Letterbox,
+    halvings_of,
+    letterboxed,
+    placement_for,
+)
 
 
 def test_a_wide_picture_lies_at_the_top_over_grey():
@@ -83,3 +91,31 @@ def test_a_large_picture_is_averaged_and_not_sampled(size: tuple[int, int]):
 def test_a_tiny_picture_is_still_placed(size: tuple[int, int]):
     canvas, _ = letterboxed(np.zeros((size[1], size[0], 3), np.uint8), (64, 64))
     assert canvas.shape == (64, 64, 3)
+
+
+@pytest.mark.parametrize(
+    "size", [(1280, 720), (590, 262), (1920, 1080), (766, 521), (300, 700), (416, 256), (200, 100), (640, 300)]
+)
+@pytest.mark.parametrize("input_px", [(416, 256), (320, 320), (512, 512)])
+def test_the_grey_that_is_resized_along_changes_no_pixel(size: tuple[int, int], input_px: tuple[int, int]):
+    picture = np.random.default_rng(0).integers(0, 256, (size[1], size[0], 3), dtype=np.uint8)
+    canvas, placement = letterboxed(picture, input_px)
+    halved = picture
+    for _ in range(halvings_of(placement)):
+        halved = cv2.resize(halved, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
+    out = round(size[0] * placement.scale), round(size[1] * placement.scale)
+    is_small = out[0] / halved.shape[1] < 0.6
+    expected = np.full((input_px[1], input_px[0], 3), GRAY, np.uint8)
+    expected[: out[1], : out[0]] = cv2.resize(
+        halved, out, interpolation=cv2.INTER_AREA if is_small else cv2.INTER_LINEAR
+    )
+    np.testing.assert_array_equal(canvas, expected)
+
+
+def test_a_letterbox_is_drawn_into_again_and_again():
+    letterbox = Letterbox(placement_for((1280, 720), (416, 256)))
+    canvas = np.full((256, 416, 3), GRAY, np.uint8)
+    for seed in range(3):
+        picture = np.random.default_rng(seed).integers(0, 256, (720, 1280, 3), dtype=np.uint8)
+        letterbox.draw(picture, canvas)
+        np.testing.assert_array_equal(canvas, letterboxed(picture, (416, 256))[0])

@@ -306,7 +306,7 @@ def graphs(monkeypatch: pytest.MonkeyPatch) -> list[Graph]:
 def test_all_that_a_graph_reads_lives_as_long_as_its_path(graphs: list[Graph]):
     detector, _ = detectors(Region(0, 0, 200, 120))
     engine = detector.engine
-    path = engine.prepare(detector._placement, LIMITS)
+    path = engine.prepare(detector._letterbox.placement, LIMITS)
     (graph,) = graphs
     weights, gone = len(list(engine._network.parameters())), weakref.ref(engine)
     gc.collect()
@@ -321,7 +321,7 @@ def test_all_that_a_graph_reads_lives_as_long_as_its_path(graphs: list[Graph]):
 
 def test_an_engine_goes_with_its_last_user_and_its_paths_do_not_keep_it(graphs: list[Graph]):
     detector, _ = detectors(Region(0, 0, 200, 120))
-    detector.engine.prepare(detector._placement, LIMITS)
+    detector.engine.prepare(detector._letterbox.placement, LIMITS)
     gone = weakref.ref(detector.engine._network)
     gc.disable()  # memory of a card weighs nothing in Python's own account: nobody would look for it
     try:
@@ -343,7 +343,7 @@ def test_what_is_captured_is_computed_as_it_was_warmed_up_by_cudnn_and_float32_i
     detector.engine._network.register_forward_pre_hook(
         lambda *_: seen.append((cudnn.enabled, cudnn.benchmark, cudnn.allow_tf32))
     )
-    detector.engine.prepare(detector._placement, LIMITS)
+    detector.engine.prepare(detector._letterbox.placement, LIMITS)
     assert len(graphs) == 1
     assert len(seen) > device_engine.WARM_UP_ROUNDS
     detector.engine.infer()

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from handguard.detection.coding import CENTER_VARIANCE, MAX_LOG_RATIO, SIZE_VARIANCE
 from handguard.detection.postprocess import Found, Thresholds
-from handguard.detection.preprocess import GRAY, Placement
+from handguard.detection.preprocess import GRAY, Placement, halvings_of
 from handguard.detection.scores import ScoreKind
 
 ROUNDS = 16  # of suppression; even, see `survivors`
@@ -26,7 +26,7 @@ SAID = 2  # of the last row: the sums of logits and of offsets
 
 
 class Letterbox(torch.nn.Module):
-    """`preprocess.place` for pictures of one size, within a grey level or two of it.
+    """`preprocess.Letterbox` for pictures of one size, within a grey level or two of it.
 
     Resizing is linear in the pixels and the same for every column and every row, so it is two products
     with constant matrices: the rows of the picture as it lies in memory, then the columns of what is
@@ -41,7 +41,7 @@ class Letterbox(torch.nn.Module):
         super().__init__()
         width, height = placement.size_px
         self._out = [max(1, round(side * placement.scale)) for side in placement.size_px]
-        halvings = _halvings(placement)
+        halvings = halvings_of(placement)
         rows = resampling(height, self._out[1], halvings, placement.scale)
         columns = resampling(width, self._out[0], halvings, placement.scale).T
         canvas = torch.full((1, 3, placement.input_px[1], placement.input_px[0]), float(GRAY), dtype=dtype)
@@ -55,15 +55,6 @@ class Letterbox(torch.nn.Module):
         low = (self.rows @ picture.to(self.rows.dtype).flatten(1)).view(height, -1, 3)
         torch.round(low.permute(2, 0, 1) @ self.columns, out=self.canvas[0, :, :height, :width])
         return self.canvas
-
-
-def _halvings(placement: Placement) -> int:
-    """How often `preprocess.place` halves such a picture before it resizes."""
-    width, height = placement.size_px
-    scale, times = placement.scale, 0
-    while scale < 0.5 and width % 2 == 0 and height % 2 == 0:
-        width, height, scale, times = width // 2, height // 2, scale * 2, times + 1
-    return times
 
 
 def resampling(pixels: int, out: int, halvings: int, scale: float) -> Tensor:
