@@ -2,6 +2,10 @@
 
 In int8, weights and activations are bytes, and the ranges of the activations are
 learnt from a calibration set: what the set does not show, the ranges may not hold.
+Two kinds of layers stay in floating point, for bytes cost most there and save next to
+nothing: the first, which sees the picture, and those whose answers are the network's own.
+(`docs/back-ends.md` has the measurements.) Weights take all eight bits, which overflows
+on a CPU without VNNI or AMX; `openvino_engine` refuses to run them there.
 """
 
 from __future__ import annotations
@@ -17,6 +21,8 @@ from numpy.typing import NDArray
 from handguard.detection.backends.openvino_engine import graph_of
 from handguard.detection.ssd import Ssd
 from handguard.errors import ModelError, mismatch
+
+CONVOLUTIONS = ("Convolution", "GroupConvolution")
 
 
 def write_openvino(
@@ -41,4 +47,38 @@ def quantized(model: ov.Model, pictures: Sequence[NDArray[np.uint8]]) -> ov.Mode
         nncf.Dataset([picture[None] for picture in pictures]),
         preset=nncf.QuantizationPreset.MIXED,  # activations may be one-sided or not, as the data are
         subset_size=len(pictures),
+        fast_bias_correction=False,  # layer by layer, each after those before it: half the error is left
+        ignored_scope=nncf.IgnoredScope(names=sorted(outermost(model))),
+        advanced_parameters=nncf.AdvancedQuantizationParameters(overflow_fix=nncf.OverflowFix.DISABLE),
     )
+
+
+def outermost(model: ov.Model) -> set[str]:
+    """Names of the convolutions with no other one between them and the input, or between them and an output."""
+    first, last = set[str](), set[str]()
+    for node in model.get_ordered_ops():  # each after those it takes from
+        if _is_convolution(node) and not _convolutions_before(node):
+            first.add(node.get_friendly_name())
+    for result in model.get_results():
+        last |= {node.get_friendly_name() for node in _convolutions_before(result)}
+    return first | last
+
+
+def _convolutions_before(node: ov.Node) -> list[ov.Node]:
+    """The nearest ones on every way from `node` back to the input."""
+    found: list[ov.Node] = []
+    waiting, known = [value.get_node() for value in node.input_values()], set[str]()
+    while waiting:
+        one = waiting.pop()
+        if one.get_friendly_name() in known:
+            continue
+        known.add(one.get_friendly_name())
+        if _is_convolution(one):
+            found.append(one)
+        else:
+            waiting += [value.get_node() for value in one.input_values()]
+    return found
+
+
+def _is_convolution(node: ov.Node) -> bool:
+    return node.get_type_name() in CONVOLUTIONS

@@ -33,6 +33,7 @@ from handguard.training.coco import Sample, decode_picture
 from handguard.training.datasets import Split, load_split
 from handguard.training.evaluation import OnProgress, Run, numbers, run_detector
 from handguard.training.export_gate import GateLimits, changes, losses, refusals
+from handguard.training.golden_making import departures
 from handguard.training.writing import writing
 
 FORMATS = {"onnx": "-onnx", "openvino": "-openvino", INT8: TWIN}  # and what each adds to the name
@@ -52,7 +53,7 @@ class Export:
     model: str = cards.DEFAULT
     format: str = "onnx"  # of FORMATS
     data: Path | None = None  # folder whose train pictures calibrate int8
-    pictures: int = 128  # for calibration
+    pictures: int = 500  # for calibration
     gate: Path | None = None  # folder whose val pictures judge
     limits: GateLimits = field(default_factory=GateLimits)
 
@@ -136,7 +137,8 @@ def _card_of(wanted: Export, card: cards.Card, graph: Path, calibrated_with: int
     stays the origin's: an export that differs from it by more than its tolerance must not run."""
     told: dict[str, Any] = {"format": wanted.format, "from": card.name, "from_sha256": card.weights_sha256}
     if wanted.format == INT8:
-        told["calibration"] = {"pictures": calibrated_with, "split": "train", "method": "NNCF, mixed preset"}
+        method = "NNCF, mixed preset, bias corrected layer by layer; first and predicting convolutions in float"
+        told["calibration"] = {"pictures": calibrated_with, "split": "train", "method": method}
     return replace(
         card,
         name=graph.stem,
@@ -161,7 +163,8 @@ def _judged(
     tables = {name: _accuracy(run, score) for name, run in (("before", origin), ("after", after))}
     lost = losses(tables["before"], tables["after"])
     told = {"limits": asdict(wanted.limits), "losses": lost, "changes": changed.told(), **tables}
-    return refusals(lost, changed, wanted.limits), told
+    refused = refusals(lost, changed, wanted.limits)
+    return refused + departures(cards.locate(str(graph)), "openvino", _precision(wanted)), told
 
 
 def _precision(wanted: Export) -> str | None:

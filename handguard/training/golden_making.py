@@ -28,7 +28,7 @@ from handguard.detection.card import Card, ModelFiles, read_card, write_card
 from handguard.detection.detector import Region, fitted_input
 from handguard.detection.golden import LARGEST_SCORE_CHANGE, LEAST_OVERLAP, Golden, Row, overlap, size_name
 from handguard.detection.loading import Choice, load_detector
-from handguard.detection.self_check import rows_of
+from handguard.detection.self_check import SelfCheck, rows_of
 from handguard.detection.ssd import Ssd
 from handguard.detection.weights import save_model
 from handguard.errors import ModelError, mismatch
@@ -99,6 +99,19 @@ def golden_of(files: ModelFiles) -> Golden | None:
         for size in _compiled_sizes(card)
     ]
     return _golden(references, apart, min_score)
+
+
+def departures(files: ModelFiles, backend: str, precision: str | None) -> list[str]:
+    """At which of its inputs a model would not start, because it is not what its card says, and how; empty without a
+    golden answer. Raises `ModelError`."""
+    card = read_card(files)
+    choice = Choice(str(files.weights), backend, precision)
+    found: list[str] = []
+    for input_px in sizes_of(card):
+        if card.golden is not None and size_name(input_px) in card.golden.answers:
+            failure = SelfCheck(load_detector(choice, Region(0, 0, *input_px))).failure()
+            found += [f"golden picture at {size_name(input_px)}: {failure}"] if failure else []
+    return found
 
 
 def _compiled_precisions() -> tuple[str, ...]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,8 +14,9 @@ import torch
 from handguard.cli import main
 from handguard.detection import openvino_graph
 from handguard.detection.backends import cache, openvino_engine
-from handguard.detection.card import Card, OperatingPoint, locate, read_card
+from handguard.detection.card import Card, OperatingPoint, locate, read_card, write_card
 from handguard.detection.detector import Region
+from handguard.detection.golden import Golden, picture_sha256
 from handguard.detection.loading import Choice, load_detector
 from handguard.detection.weights import load_network, save_model
 from handguard.errors import DatasetError, ModelError
@@ -171,9 +173,21 @@ def test_an_export_that_decides_otherwise_is_refused_with_exit_1_and_nothing_is_
     assert not out.exists()
 
 
+def test_an_export_that_would_not_start_is_refused(model: Path, drawn, tmp_path: Path):
+    """It decides well enough on the pictures of this gate, and not as its card says on the golden one."""
+    row = (40.0, 50.0, 150.0, 170.0, 0.9)
+    golden = Golden(picture_sha256(), 0.3, 0.1, 0.9, {"96x96": (row,), "64x64": (row,)})
+    write_card(replace(read_card(locate(str(model))), golden=golden), locate(str(model)).card)
+    done = export(Export(tmp_path / "out", str(model), "openvino", gate=drawn.root), quiet)
+    assert done.files is None
+    assert len(done.refused) == 1  # no region asks for 64x64
+    assert re.match(r"golden picture at 96x96: missing: 0.900 at 40, 50, 150, 170", done.refused[0])
+
+
 @pytest.mark.slow
 @pytest.mark.needs_module("nncf")
-def test_int8_is_calibrated_gated_and_loaded_in_the_place_of_its_origin(model, drawn, capsys):
+def test_int8_is_calibrated_gated_and_loaded_in_the_place_of_its_origin(model, drawn, capsys, monkeypatch):
+    monkeypatch.setattr(openvino_engine, "int8_is_fast", lambda: True)  # nothing here depends on its numbers
     order = ["export", "--model", str(model), "--format", "int8", "--out", str(model.parent)]
     order += ["--data", str(drawn.root), "--pictures", "4", "--gate", str(drawn.root)]
     with pytest.raises(SystemExit) as ended:
@@ -185,6 +199,19 @@ def test_int8_is_calibrated_gated_and_loaded_in_the_place_of_its_origin(model, d
     detector = load_detector(Choice(str(model), "openvino", "int8"), Region(0, 0, 96, 80))
     assert detector.description.startswith("tiny-int8 ")
     assert detector.description.endswith("openvino CPU int8")
+    monkeypatch.setattr(openvino_engine, "int8_is_fast", lambda: False)
+    with pytest.raises(ModelError, match=r"tiny-int8\.xml, a model in int8: expected a CPU that .*, found neither"):
+        load_detector(Choice(str(model), "openvino", "int8"), Region(0, 0, 96, 80))
+
+
+def test_what_stays_in_floating_point_sees_the_picture_or_gives_the_answer():
+    graph = openvino_engine.graph_of(loud_network((96, 96)), (96, 96))
+    kept = openvino_graph.outermost(graph)
+    convolutions = [node for node in graph.get_ordered_ops() if node.get_type_name() in openvino_graph.CONVOLUTIONS]
+    assert convolutions[0].get_friendly_name() in kept
+    predictors = {name for name in kept if "head.predictors" in name}
+    assert len(predictors) == 8  # classes and boxes on each of four maps
+    assert kept == predictors | {convolutions[0].get_friendly_name()}
 
 
 def test_the_card_of_an_int8_model_says_with_how_many_pictures_it_was_calibrated(

@@ -180,14 +180,18 @@ def _compiled(model: ov.Model, properties: dict[str, Any]) -> ov.CompiledModel:
 
 
 def _is_int8(graph: Path | None) -> bool:
-    """Whether an exported graph was quantized."""
-    return graph is not None and any(
+    """Whether an exported graph was quantized. Raises `ModelError` for one whose sums overflow on this CPU."""
+    is_int8 = graph is not None and any(
         one.get_type_name() == "FakeQuantize" for one in runtime().read_model(graph).get_ops()
     )
+    if is_int8 and not int8_is_fast():
+        expected = "a CPU that adds products of bytes without overflow (VNNI or AMX)"
+        raise ModelError(mismatch(f"{graph}, a model in int8", expected, "neither"))
+    return is_int8
 
 
 def int8_is_fast() -> bool:
-    """Whether this CPU multiplies bytes in one instruction (VNNI or AMX); without, int8 gains little."""
+    """Whether this CPU multiplies bytes in one instruction (VNNI or AMX); without, int8 gains little and overflows."""
     words = set(CPU_INFO.read_text().split()) if CPU_INFO.exists() else set()
     return bool(words & {"avx512_vnni", "avx_vnni", "amx_int8"})
 
