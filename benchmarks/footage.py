@@ -18,7 +18,8 @@ from marked import rewrite
 
 from handguard.bench import machine
 from handguard.config import load
-from handguard.detection.card import DEFAULT, locate, read_card
+from handguard.detection.card import locate, read_card
+from handguard.detection.loading import Choice, files_of
 from handguard.evidence.decisions import read_decisions
 from handguard.replay.approaches import judge_approaches, read_approaches
 from handguard.replay.replay import replay_video
@@ -29,9 +30,9 @@ RESULTS = HERE / "results" / "footage.json"
 README = HERE.parent / "README.md"
 ZONES = (
     "The zones are those of [benchmarks/site.yaml](benchmarks/site.yaml), the whole picture; so on passers-by-far the"
-    " hands of people who walk by trip it, as they should, and so does what is no hand. The operating point lies above"
-    " all that the network sees on cars-no-hands.mp4, and its weights were looked at on bottle-picking.mp4: expect less"
-    " elsewhere ([audit](docs/audit.md))."
+    " hands of people who walk by trip it, as they should, and so does what is no hand. The operating point was"
+    " chosen on cars-no-hands.mp4, and the weights were looked at on bottle-picking.mp4: expect less elsewhere"
+    " ([audit](docs/audit.md))."
 )
 
 
@@ -128,7 +129,7 @@ def main(footage: Path) -> None:
         results = {
             "command": "python benchmarks/footage.py FOOTAGE",
             "machine": machine.described(),
-            "model": DEFAULT,
+            "model": files_of(Choice()).card.stem,
             "no_hands": ["cars-no-hands.mp4", "passers-by-far.mp4"],
             "replay": {video.name: replayed(video, scratch) for video in videos},
         }
