@@ -30,9 +30,12 @@ def export(
     data: Annotated[
         Path | None, typer.Option(help="int8: folder whose train pictures it is calibrated with.")
     ] = None,
-    pictures: Annotated[int, typer.Option(min=1, help="int8: how many of them.")] = 500,
+    pictures: Annotated[int, typer.Option(min=1, help="int8: how many of them.")] = 200,
     gate: Annotated[
         Path | None, typer.Option(help="Folder whose val pictures decide whether the export may stand in.")
+    ] = None,
+    empty_footage: Annotated[
+        Path | None, typer.Option(help="Recordings without a hand, in which the export must not see one either.")
     ] = None,
     max_ap_loss: Share = 0.005,
     max_decision_changes: Share = 0.02,
@@ -46,9 +49,11 @@ def export(
     from handguard.training.export_gate import GateLimits
     from handguard.training.exporting import Export
     from handguard.training.exporting import export as run_export
+    from handguard.training.footage import empty_recordings
 
     limits = GateLimits(max_ap_loss, max_decision_changes)
-    wanted = Export(out, model or DEFAULT, format, data, pictures, gate, limits)
+    empty = tuple(empty_recordings(empty_footage)) if empty_footage else ()
+    wanted = Export(out, model or DEFAULT, format, data, pictures, gate, empty, limits)
     with listening("export") as listener:
         done = run_export(wanted, listener.progress)
     typer.echo(told(done))

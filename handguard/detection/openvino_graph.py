@@ -2,8 +2,8 @@
 
 In int8, weights and activations are bytes, and the ranges of the activations are
 learnt from a calibration set: what the set does not show, the ranges may not hold.
-Two kinds of layers stay in floating point, for bytes cost most there and save next to
-nothing: the first, which sees the picture, and those whose answers are the network's own.
+Two kinds of layers stay in floating point, for bytes cost most there and save little:
+those on the largest map, next to the pixels, and those whose answers are the network's own.
 (`docs/back-ends.md` has the measurements.) Weights take all eight bits, which overflows
 on a CPU without VNNI or AMX; `openvino_engine` refuses to run them there.
 """
@@ -48,24 +48,26 @@ def quantized(model: ov.Model, pictures: Sequence[NDArray[np.uint8]]) -> ov.Mode
         preset=nncf.QuantizationPreset.MIXED,  # activations may be one-sided or not, as the data are
         subset_size=len(pictures),
         fast_bias_correction=False,  # layer by layer, each after those before it: half the error is left
-        ignored_scope=nncf.IgnoredScope(names=sorted(outermost(model))),
+        ignored_scope=nncf.IgnoredScope(names=sorted(delicate(model))),
         advanced_parameters=nncf.AdvancedQuantizationParameters(overflow_fix=nncf.OverflowFix.DISABLE),
     )
 
 
-def outermost(model: ov.Model) -> set[str]:
-    """Names of the convolutions with no other one between them and the input, or between them and an output."""
-    first, last = set[str](), set[str]()
-    for node in model.get_ordered_ops():  # each after those it takes from
-        if _is_convolution(node) and not _convolutions_before(node):
-            first.add(node.get_friendly_name())
-    for result in model.get_results():
-        last |= {node.get_friendly_name() for node in _convolutions_before(result)}
-    return first | last
+def delicate(model: ov.Model) -> set[str]:
+    """Names of the convolutions whose map is as large as the first one's, and of those nearest to the outputs."""
+    all_of = [node for node in model.get_ordered_ops() if node.get_type_name() in CONVOLUTIONS]
+    largest = [node for node in all_of if _map_of(node) == _map_of(all_of[0])]
+    predicting = [node for result in model.get_results() for node in _convolutions_before(result)]
+    return {node.get_friendly_name() for node in largest + predicting}
+
+
+def _map_of(convolution: ov.Node) -> str:
+    """Rows and columns of what it makes."""
+    return str(convolution.get_output_partial_shape(0)[2:])
 
 
 def _convolutions_before(node: ov.Node) -> list[ov.Node]:
-    """The nearest ones on every way from `node` back to the input."""
+    """The nearest ones on every way from an output back to the input."""
     found: list[ov.Node] = []
     waiting, known = [value.get_node() for value in node.input_values()], set[str]()
     while waiting:
@@ -73,12 +75,8 @@ def _convolutions_before(node: ov.Node) -> list[ov.Node]:
         if one.get_friendly_name() in known:
             continue
         known.add(one.get_friendly_name())
-        if _is_convolution(one):
+        if one.get_type_name() in CONVOLUTIONS:
             found.append(one)
         else:
             waiting += [value.get_node() for value in one.input_values()]
     return found
-
-
-def _is_convolution(node: ov.Node) -> bool:
-    return node.get_type_name() in CONVOLUTIONS

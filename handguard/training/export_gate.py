@@ -1,10 +1,11 @@
 """Whether an exported model may stand in for its origin: by its decisions, not by its tensors.
 
-Both are run as detectors over the same annotated pictures and compared three ways:
+Both are run as detectors over the same annotated pictures and compared:
 
     hands      at the operating point, matched by overlap: which are lost, which are new
     zones      the whole picture, and each of nine parts of it, as stop zones: which would be judged otherwise
     accuracy   average precision before and after, from `evaluation`, all hands and near ones
+    empty      recordings without a hand, where asked for: is one seen there?
 
 A zone that was intruded and is free after the export is the loss that matters most, so it is
 counted by itself. The limits hold the largest loss of accuracy, and the larger
@@ -23,6 +24,7 @@ from numpy.typing import NDArray
 from handguard.safety.zones import ZoneField
 from handguard.training.measures import Answer
 from handguard.training.metrics import iou_np
+from handguard.training.operating_point import Empty
 from handguard.types import Detections, Zone, ZoneRole
 
 SAME_HAND_IOU = 0.5
@@ -148,3 +150,11 @@ def refusals(lost: dict[str, float], changed: Changes, limits: GateLimits) -> li
         allowed = f"allowed {limits.max_decision_changes:g}"
         refused.append(f"zone decisions: a share of {changed.share:.4f} changed, {allowed}")
     return refused
+
+
+def imagined(empty: Empty, min_score: float) -> list[str]:
+    """Why an export that sees a hand where there is none may not stand in for its origin."""
+    if empty.highest < min_score:
+        return []
+    seen = f"a hand of {empty.highest:.3f} in {empty.frames:,} recorded frames without one"
+    return [f"{seen}, counted from {min_score:g}"]

@@ -32,7 +32,8 @@ from handguard.errors import DatasetError, ModelError, mismatch
 from handguard.training.coco import Sample, decode_picture
 from handguard.training.datasets import Split, load_split
 from handguard.training.evaluation import OnProgress, Run, numbers, run_detector
-from handguard.training.export_gate import GateLimits, changes, losses, refusals
+from handguard.training.export_gate import GateLimits, changes, imagined, losses, refusals
+from handguard.training.footage import empty_scene
 from handguard.training.golden_making import departures
 from handguard.training.writing import writing
 
@@ -53,8 +54,9 @@ class Export:
     model: str = cards.DEFAULT
     format: str = "onnx"  # of FORMATS
     data: Path | None = None  # folder whose train pictures calibrate int8
-    pictures: int = 500  # for calibration
+    pictures: int = 200  # for calibration
     gate: Path | None = None  # folder whose val pictures judge
+    empty: tuple[Path, ...] = ()  # recordings without a hand, which judge too
     limits: GateLimits = field(default_factory=GateLimits)
 
     def __post_init__(self) -> None:
@@ -137,7 +139,7 @@ def _card_of(wanted: Export, card: cards.Card, graph: Path, calibrated_with: int
     stays the origin's: an export that differs from it by more than its tolerance must not run."""
     told: dict[str, Any] = {"format": wanted.format, "from": card.name, "from_sha256": card.weights_sha256}
     if wanted.format == INT8:
-        method = "NNCF, mixed preset, bias corrected layer by layer; first and predicting convolutions in float"
+        method = "NNCF, mixed preset, bias corrected layer by layer; largest map and predictors in float"
         told["calibration"] = {"pictures": calibrated_with, "split": "train", "method": method}
     return replace(
         card,
@@ -158,13 +160,18 @@ def _judged(
     samples = load_split(wanted.gate, Split.VAL)
     score = card.operating_point.min_score
     origin = run_detector(Choice(str(files.weights), "openvino", "float32"), samples, progress)
-    after = run_detector(Choice(str(graph), "openvino", _precision(wanted)), samples, progress)
+    export = Choice(str(graph), "openvino", _precision(wanted))
+    after = run_detector(export, samples, progress)
     changed = changes(origin.answers, after.answers, score)
     tables = {name: _accuracy(run, score) for name, run in (("before", origin), ("after", after))}
     lost = losses(tables["before"], tables["after"])
     told = {"limits": asdict(wanted.limits), "losses": lost, "changes": changed.told(), **tables}
-    refused = refusals(lost, changed, wanted.limits)
-    return refused + departures(cards.locate(str(graph)), "openvino", _precision(wanted)), told
+    refused = refusals(lost, changed, wanted.limits) + departures(export)
+    if wanted.empty:
+        empty = empty_scene(export, wanted.empty, progress)
+        told["empty"] = {"frames": empty.frames, "highest_score": round(empty.highest, 4)}
+        refused += imagined(empty, score)
+    return refused, told
 
 
 def _precision(wanted: Export) -> str | None:

@@ -24,7 +24,7 @@ from handguard.atomic import write_atomically
 from handguard.capture.scene.play import Play
 from handguard.detection import golden
 from handguard.detection.backends.openvino_engine import precisions_here
-from handguard.detection.card import Card, ModelFiles, read_card, write_card
+from handguard.detection.card import Card, ModelFiles, locate, read_card, write_card
 from handguard.detection.detector import Region, fitted_input
 from handguard.detection.golden import LARGEST_SCORE_CHANGE, LEAST_OVERLAP, Golden, Row, overlap, size_name
 from handguard.detection.loading import Choice, load_detector
@@ -101,11 +101,10 @@ def golden_of(files: ModelFiles) -> Golden | None:
     return _golden(references, apart, min_score)
 
 
-def departures(files: ModelFiles, backend: str, precision: str | None) -> list[str]:
+def departures(choice: Choice) -> list[str]:
     """At which of its inputs a model would not start, because it is not what its card says, and how; empty without a
     golden answer. Raises `ModelError`."""
-    card = read_card(files)
-    choice = Choice(str(files.weights), backend, precision)
+    card = read_card(locate(choice.model))
     found: list[str] = []
     for input_px in sizes_of(card):
         if card.golden is not None and size_name(input_px) in card.golden.answers:

@@ -61,7 +61,7 @@ def words(folder: Path, action: str) -> list[dict]:
 
 
 def test_a_damaged_compiled_network_is_not_armed(tmp_path: Path):
-    config, cache = site(tmp_path), tmp_path / "cache"
+    config, cache = site(tmp_path, detector={"precision": "float32"}), tmp_path / "cache"
     good = handguard("self-test", "-c", config, "--out", tmp_path / "good", XDG_CACHE_HOME=str(cache))
     assert good.returncode == 0, good.stderr
     assert [line.split()[0] for line in good.stdout.splitlines()] == [

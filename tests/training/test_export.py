@@ -13,6 +13,7 @@ import torch
 
 from handguard.cli import main
 from handguard.detection import openvino_graph
+from handguard.detection.architectures import build
 from handguard.detection.backends import cache, openvino_engine
 from handguard.detection.card import Card, OperatingPoint, locate, read_card, write_card
 from handguard.detection.detector import Region
@@ -21,11 +22,21 @@ from handguard.detection.loading import Choice, load_detector
 from handguard.detection.weights import load_network, save_model
 from handguard.errors import DatasetError, ModelError
 from handguard.training.coco import Sample
-from handguard.training.export_gate import GateLimits, changes, losses, matched_pairs, refusals, zones_over
+from handguard.training.export_gate import (
+    GateLimits,
+    changes,
+    imagined,
+    losses,
+    matched_pairs,
+    refusals,
+    zones_over,
+)
 from handguard.training.exporting import Export, calibration_set, export
 from handguard.training.measures import Answer
+from handguard.training.operating_point import Empty
 from handguard.types import Detections, Frame
 from tests.networks import loud_network
+from tests.training.conftest import filmed
 
 CARD = Card("tiny", "palmnet-s", ("hand", "gloved_hand"), (96, 96), OperatingPoint(0.3), "", "sigmoid", 32)
 
@@ -204,14 +215,30 @@ def test_int8_is_calibrated_gated_and_loaded_in_the_place_of_its_origin(model, d
         load_detector(Choice(str(model), "openvino", "int8"), Region(0, 0, 96, 80))
 
 
-def test_what_stays_in_floating_point_sees_the_picture_or_gives_the_answer():
-    graph = openvino_engine.graph_of(loud_network((96, 96)), (96, 96))
-    kept = openvino_graph.outermost(graph)
+def test_what_stays_in_floating_point_is_next_to_the_picture_or_to_the_answer():
+    graph = openvino_engine.graph_of(build("ssdlite-efficientnet-lite0", 2, (96, 96)).eval(), (96, 96))
     convolutions = [node for node in graph.get_ordered_ops() if node.get_type_name() in openvino_graph.CONVOLUTIONS]
-    assert convolutions[0].get_friendly_name() in kept
-    predictors = {name for name in kept if "head.predictors" in name}
+    channels = [node.get_output_shape(0)[1] for node in convolutions if node.get_output_shape(0)[2:] == [48, 48]]
+    assert channels == [32, 32, 16, 96]  # stem, its bottleneck, and what goes into the next stage
+    predictors = {one.get_friendly_name() for one in convolutions if "head.predictors" in one.get_friendly_name()}
     assert len(predictors) == 8  # classes and boxes on each of four maps
-    assert kept == predictors | {convolutions[0].get_friendly_name()}
+    first = {one.get_friendly_name() for one in convolutions[:4]}
+    assert openvino_graph.delicate(graph) == first | predictors
+
+
+def test_an_export_that_sees_a_hand_where_there_is_none_is_refused():
+    assert imagined(Empty(377, 0.344), 0.345) == []
+    assert imagined(Empty(1377, 0.345), 0.345) == [
+        "a hand of 0.345 in 1,377 recorded frames without one, counted from 0.345"
+    ]
+
+
+def test_an_empty_recording_judges_an_export_too(model: Path, drawn, tmp_path: Path):
+    video = filmed(tmp_path / "empty.avi", 3)
+    done = export(Export(tmp_path / "out", str(model), "openvino", gate=drawn.root, empty=(video,)), quiet)
+    assert done.gate["empty"]["frames"] == 3
+    assert done.gate["empty"]["highest_score"] > 0.3  # a network that was never trained sees hands everywhere
+    assert [why.startswith("a hand of ") for why in done.refused] == [True]
 
 
 def test_the_card_of_an_int8_model_says_with_how_many_pictures_it_was_calibrated(
@@ -226,7 +253,7 @@ def test_the_card_of_an_int8_model_says_with_how_many_pictures_it_was_calibrated
 
     monkeypatch.setattr(openvino_graph, "write_openvino", unquantized)
     limits = GateLimits(1, 1)
-    done = export(Export(tmp_path / "out", str(model), "int8", drawn.root, 128, drawn.root, limits), quiet)
+    done = export(Export(tmp_path / "out", str(model), "int8", drawn.root, 128, drawn.root, limits=limits), quiet)
     assert done.files is not None
     calibration = read_card(done.files).recipe["exported"]["calibration"]
     assert calibration["pictures"] == len(given) == 12  # all there are, of the 128 that were asked for
