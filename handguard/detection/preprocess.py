@@ -19,6 +19,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from handguard.errors import mismatch
+
 GRAY = 114
 HALVES_WELL = 8  # sides in multiples of it can be halved three times, enough for a camera of 3840x2160
 
@@ -77,13 +79,18 @@ class Letterbox:
         self._ground = None if is_small else _ground(self._ratio, placement.input_px)
 
     def draw(self, image: NDArray[np.uint8], canvas: NDArray[np.uint8]) -> None:
-        """Resize `image` into the top left of `canvas`, in place; the rest of it is and stays grey."""
+        """Resize `image` into the top left of `canvas`, in place; the rest of it is and stays grey.
+
+        Raises `ValueError` for a canvas of another size: OpenCV would draw into a new one, and leave the old picture.
+        """
         image = self._halved(image)
         if self._ground is None:
             width, height = self._out
             cv2.resize(image, self._out, canvas[:height, :width], interpolation=self._method)
         else:
-            cv2.resize(self._ground, None, canvas, *self._ratio, self._method)
+            drawn = cv2.resize(self._ground, None, canvas, *self._ratio, self._method)
+            if drawn is not canvas:
+                raise ValueError(mismatch("the network's input", f"{drawn.shape}", f"{canvas.shape}"))
 
     def _halved(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """The mean of every two by two pixels, as often as it goes; the last of it on the ground, if there is one."""

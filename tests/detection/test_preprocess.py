@@ -119,3 +119,9 @@ def test_a_letterbox_is_drawn_into_again_and_again():
         picture = np.random.default_rng(seed).integers(0, 256, (720, 1280, 3), dtype=np.uint8)
         letterbox.draw(picture, canvas)
         np.testing.assert_array_equal(canvas, letterboxed(picture, (416, 256))[0])
+
+
+def test_a_canvas_of_another_size_is_refused_and_not_left_as_it_was():
+    letterbox = Letterbox(placement_for((1280, 720), (416, 256)))
+    with pytest.raises(ValueError, match=r"the network's input: expected \(256, 416, 3\), found \(320, 320, 3\)"):
+        letterbox.draw(np.zeros((720, 1280, 3), np.uint8), np.zeros((320, 320, 3), np.uint8))
