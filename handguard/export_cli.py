@@ -52,7 +52,7 @@ def export(
     from handguard.training.footage import empty_recordings
 
     limits = GateLimits(max_ap_loss, max_decision_changes)
-    empty = tuple(empty_recordings(empty_footage)) if empty_footage else ()
+    empty = tuple(empty_recordings(empty_footage))
     wanted = Export(out, model or DEFAULT, format, data, pictures, gate, empty, limits)
     with listening("export") as listener:
         done = run_export(wanted, listener.progress)

@@ -259,8 +259,7 @@ def _wishes(miss_budget: float, false_hits: float, empty_footage: Path | None) -
     from handguard.training.footage import empty_recordings
     from handguard.training.operating_point import Wishes
 
-    empty = tuple(empty_recordings(empty_footage)) if empty_footage else ()
-    return Wishes(1 - miss_budget, false_hits, empty)
+    return Wishes(1 - miss_budget, false_hits, tuple(empty_recordings(empty_footage)))
 
 
 @contextmanager

@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from handguard.errors import mismatch
 
 GRAY = 114
+AVERAGED_BELOW = 0.6  # of its size a picture is made smaller by means of areas, above it by lines between pixels
 HALVES_WELL = 8  # sides in multiples of it can be halved three times, enough for a camera of 3840x2160
 
 
@@ -43,6 +44,20 @@ class Placement:
         object.__setattr__(self, "_factor", factor)
         object.__setattr__(self, "_limit", np.array(self.size_px * 2, np.float32))
         object.__setattr__(self, "_origin", np.array(self.origin_px * 2, np.float32))
+
+    @property
+    def drawn_px(self) -> tuple[int, int]:
+        """How large the crop is in the input."""
+        width, height = self.size_px
+        return max(1, round(width * self.scale)), max(1, round(height * self.scale))
+
+    @property
+    def halvings(self) -> int:
+        """How often the crop is halved before it is resized."""
+        (width, height), scale, times = self.size_px, self.scale, 0
+        while scale < 0.5 and width % 2 == 0 and height % 2 == 0:
+            width, height, scale, times = width // 2, height // 2, scale * 2, times + 1
+        return times
 
     def to_picture(self, boxes_norm: NDArray[np.float32]) -> NDArray[np.float32]:
         """Boxes xyxy from fractions of the input to pixels of the whole picture, clipped to the crop."""
@@ -70,10 +85,9 @@ class Letterbox:
 
     def __init__(self, placement: Placement) -> None:
         self.placement = placement
-        (width, height), self._halvings = placement.size_px, halvings_of(placement)
+        (width, height), self._halvings, self._out = placement.size_px, placement.halvings, placement.drawn_px
         self._size = width >> self._halvings, height >> self._halvings
-        self._out = max(1, round(width * placement.scale)), max(1, round(height * placement.scale))
-        is_small = placement.scale * 2**self._halvings < 0.6
+        is_small = placement.scale * 2**self._halvings < AVERAGED_BELOW
         self._method = cv2.INTER_AREA if is_small else cv2.INTER_LINEAR
         self._ratio = self._out[0] / self._size[0], self._out[1] / self._size[1]
         self._ground = None if is_small else _ground(self._ratio, placement.input_px)
@@ -118,11 +132,3 @@ def letterboxed(image: NDArray[np.uint8], input_px: tuple[int, int]) -> tuple[ND
     placement = placement_for((image.shape[1], image.shape[0]), input_px)
     Letterbox(placement).draw(image, canvas)
     return canvas, placement
-
-
-def halvings_of(placement: Placement) -> int:
-    """How often such a picture is halved before it is resized."""
-    (width, height), scale, times = placement.size_px, placement.scale, 0
-    while scale < 0.5 and width % 2 == 0 and height % 2 == 0:
-        width, height, scale, times = width // 2, height // 2, scale * 2, times + 1
-    return times

@@ -160,15 +160,15 @@ def _judged(
     samples = load_split(wanted.gate, Split.VAL)
     score = card.operating_point.min_score
     origin = run_detector(Choice(str(files.weights), "openvino", "float32"), samples, progress)
-    export = Choice(str(graph), "openvino", _precision(wanted))
-    after = run_detector(export, samples, progress)
+    compiled = Choice(str(graph), "openvino", _precision(wanted))
+    after = run_detector(compiled, samples, progress)
     changed = changes(origin.answers, after.answers, score)
     tables = {name: _accuracy(run, score) for name, run in (("before", origin), ("after", after))}
     lost = losses(tables["before"], tables["after"])
     told = {"limits": asdict(wanted.limits), "losses": lost, "changes": changed.told(), **tables}
-    refused = refusals(lost, changed, wanted.limits) + departures(export)
+    refused = refusals(lost, changed, wanted.limits) + departures(compiled)
     if wanted.empty:
-        empty = empty_scene(export, wanted.empty, progress)
+        empty = empty_scene(compiled, wanted.empty, progress)
         told["empty"] = {"frames": empty.frames, "highest_score": round(empty.highest, 4)}
         refused += imagined(empty, score)
     return refused, told

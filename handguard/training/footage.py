@@ -99,9 +99,10 @@ def watched(choice: Choice, video: Path, zone: StopZone, progress: OnProgress) -
         return Watched(video.name, source.format.fps, hit, _within(approaches, len(hit), truth))
 
 
-def empty_recordings(place: Path) -> list[Path]:
-    """Recordings without a hand. Raises `DatasetError` where somebody reaches, or where there is none."""
-    found = recordings(place)
+def empty_recordings(place: Path | None) -> list[Path]:
+    """Recordings without a hand; of no place, none. Raises `DatasetError` where somebody reaches, or where there is
+    none."""
+    found = recordings(place) if place else []
     for truth in (video.with_suffix(".json") for video in found):
         if truth.is_file() and (approaches := read_approaches(truth)):
             told = mismatch(str(truth), "a recording in which nobody reaches", f"{len(approaches)} approaches")

@@ -11,7 +11,6 @@ from handguard.detection.preprocess import (
     GRAY,
     HALVES_WELL,
     Letterbox,
-    halvings_of,
     letterboxed,
     placement_for,
 )
@@ -101,7 +100,7 @@ def test_the_grey_that_is_resized_along_changes_no_pixel(size: tuple[int, int], 
     picture = np.random.default_rng(0).integers(0, 256, (size[1], size[0], 3), dtype=np.uint8)
     canvas, placement = letterboxed(picture, input_px)
     halved = picture
-    for _ in range(halvings_of(placement)):
+    for _ in range(placement.halvings):
         halved = cv2.resize(halved, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
     out = round(size[0] * placement.scale), round(size[1] * placement.scale)
     is_small = out[0] / halved.shape[1] < 0.6

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from handguard.detection.coding import CENTER_VARIANCE, MAX_LOG_RATIO, SIZE_VARIANCE
 from handguard.detection.postprocess import Found, Thresholds
-from handguard.detection.preprocess import GRAY, Placement, halvings_of
+from handguard.detection.preprocess import AVERAGED_BELOW, GRAY, Placement
 from handguard.detection.scores import ScoreKind
 
 ROUNDS = 16  # of suppression; even, see `survivors`
@@ -40,8 +40,7 @@ class Letterbox(torch.nn.Module):
     def __init__(self, placement: Placement, dtype: torch.dtype = torch.float32) -> None:
         super().__init__()
         width, height = placement.size_px
-        self._out = [max(1, round(side * placement.scale)) for side in placement.size_px]
-        halvings = halvings_of(placement)
+        self._out, halvings = placement.drawn_px, placement.halvings
         rows = resampling(height, self._out[1], halvings, placement.scale)
         columns = resampling(width, self._out[0], halvings, placement.scale).T
         canvas = torch.full((1, 3, placement.input_px[1], placement.input_px[0]), float(GRAY), dtype=dtype)
@@ -62,7 +61,7 @@ def resampling(pixels: int, out: int, halvings: int, scale: float) -> Tensor:
     weights = np.eye(pixels)
     for _ in range(halvings):
         weights = _areas(len(weights), len(weights) // 2) @ weights
-    last = _areas if scale * 2**halvings < 0.6 else _lines
+    last = _areas if scale * 2**halvings < AVERAGED_BELOW else _lines
     return torch.from_numpy((last(len(weights), out) @ weights).astype(np.float32))
 
 
