@@ -12,6 +12,10 @@ waited for is stamped with the time it came. One that was waiting already is
 stamped one period after the frame before it: under a backlog stamps fall behind
 the clock, the frames are seen to be old, and the machine stops.
 
+Fetching a packet that lies ready may take milliseconds too, where other programs
+want the core. So a wait of a quarter of a period counts, and while packets must
+lie there, one for each period in which nobody asked, only a wait of a whole one.
+
 A stream has no proper end. When the other side closes it, that is a failure.
 """
 
@@ -31,7 +35,7 @@ from handguard.ports import Clock
 from handguard.types import Frame, PictureFormat
 
 SCHEMES = ("http", "https", "rtsp", "rtsps", "udp")
-_WAITED_NS = 2_000_000  # fetching a packet that lies ready takes well under 1 ms
+_FETCH_NS = 2_000_000  # of a packet that lies ready, at most, where the core is free
 _UNKNOWN_RATE_FPS = 25.0  # libav's own guess for streams without times
 
 _LOW_DELAY = {"fflags": "nobuffer", "flags": "low_delay", "max_delay": "0"}
@@ -65,6 +69,8 @@ class NetworkStream:
         self._read_timeout_s = read_timeout_s
         self._stamped_ns = self._clock.now_ns()
         self._container = _opened(url, self._name, self._clock, open_timeout_s, read_timeout_s)
+        self._fetched_ns = self._clock.now_ns()
+        self._waiting = 0  # packets that came while nobody asked
         try:
             self._stream = self._picture_stream()
             self._decoder = PictureDecoder(self._stream, self._name, "SLICE")
@@ -132,8 +138,12 @@ class NetworkStream:
     def _stamp(self, asked_ns: int) -> int:
         """When the packet that was asked for at `asked_ns` came; see the top of this file."""
         now_ns = self._clock.now_ns()
-        waited = now_ns - asked_ns >= _WAITED_NS
+        self._waiting += (asked_ns - self._fetched_ns) // self._period_ns
+        enough_ns = self._period_ns if self._waiting else self._period_ns // 4
+        waited = now_ns - asked_ns >= max(enough_ns, _FETCH_NS)
+        self._waiting = 0 if waited else max(0, self._waiting - 1)
         self._stamped_ns = now_ns if waited else min(now_ns, self._stamped_ns + self._period_ns)
+        self._fetched_ns = now_ns
         return self._stamped_ns
 
     def _picture_stream(self) -> av.VideoStream:

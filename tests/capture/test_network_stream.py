@@ -110,6 +110,42 @@ def test_frames_that_lay_waiting_are_not_taken_for_fresh_ones():
     assert age_s > 0.6
 
 
+class Kept:
+    """The live clock of a reader that other programs keep from its core for `for_ns` between any two looks."""
+
+    def __init__(self) -> None:
+        self.for_ns = self.lost_ns = 0
+
+    def now_ns(self) -> int:
+        self.lost_ns += self.for_ns
+        return time.monotonic_ns() + self.lost_ns
+
+
+def test_a_reader_kept_from_its_core_takes_no_waiting_frame_for_a_fresh_one():
+    clock = Kept()
+    with serving(steady) as camera:
+        source = NetworkStream(camera.url, clock=clock)
+        for _ in range(5):
+            source.read()
+        time.sleep(0.9)
+        clock.for_ns = 15_000_000  # longer than a quarter of a period
+        resumed_ns = clock.now_ns()
+        ages_s = [(resumed_ns - source.read().captured_ns) / 1e9 for _ in range(10)]
+        source.close()
+    assert min(ages_s) > 0.3
+
+
+def test_after_a_backlog_frames_are_fresh_again():
+    with serving(steady) as camera:
+        source = NetworkStream(camera.url)
+        source.read()
+        time.sleep(0.5)
+        frames = [source.read() for _ in range(40)]
+        age_s = (time.monotonic_ns() - frames[-1].captured_ns) / 1e9
+        source.close()
+    assert age_s < 0.1
+
+
 def test_a_camera_that_dies_in_mid_stream_is_a_failure_not_the_end_of_a_video(read_all):
     with serving(lambda send: steady(send, frames=8)) as camera:
         source = NetworkStream(camera.url)
