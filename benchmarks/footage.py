@@ -31,7 +31,7 @@ README = HERE.parent / "README.md"
 ZONES = (
     "The zones are those of [benchmarks/site.yaml](benchmarks/site.yaml), the whole picture; so on passers-by-far the"
     " hands of people who walk by trip it, as they should, and so does what is no hand. The operating point was"
-    " chosen on cars-no-hands.mp4, and the weights were looked at on bottle-picking.mp4: expect less elsewhere"
+    " held to cars-no-hands.mp4, and weights and operating point were looked at on the others: expect less elsewhere"
     " ([audit](docs/audit.md))."
 )
 

@@ -30,7 +30,7 @@ def export(
     data: Annotated[
         Path | None, typer.Option(help="int8: folder whose train pictures it is calibrated with.")
     ] = None,
-    pictures: Annotated[int, typer.Option(min=1, help="int8: how many of them.")] = 200,
+    pictures: Annotated[int, typer.Option(min=1, help="int8: how many of them.")] = 300,
     gate: Annotated[
         Path | None, typer.Option(help="Folder whose val pictures decide whether the export may stand in.")
     ] = None,

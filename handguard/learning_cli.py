@@ -67,6 +67,13 @@ Hours = Annotated[
     float | None,
     typer.Option(help="Hours of training in all; the learning rate comes down in time.", min=0.001),
 ]
+Teacher = Annotated[
+    str | None,
+    typer.Option(
+        help="A model, by name or path, whose answers are learnt in place of the labels. Its own -slim architecture "
+        "starts from the best of its channels."
+    ),
+]
 RecipeFile = Annotated[
     Path | None,
     typer.Option(
@@ -94,6 +101,7 @@ def train(
     init: Annotated[
         Path | None, typer.Option(help="Weights to start from: .safetensors, or a public checkpoint.")
     ] = None,
+    teacher: Teacher = None,
     reset_heads: Annotated[
         bool, typer.Option("--reset-heads", help="Of --init, leave out what belongs to other classes.")
     ] = False,
@@ -116,8 +124,8 @@ def train(
     steps = steps or (STEPS if budget_s is None else WITHOUT_END)
     wishes = _wishes(miss_budget, false_hits, empty_footage)
     job = Job(
-        data, out, architecture, steps, batch_size, seed, device, workers, budget_s, init, reset_heads, priors,
-        recipe, in_memory, packaged, wishes,
+        data, out, architecture, steps, batch_size, seed, device, workers, budget_s, init, teacher, reset_heads,
+        priors, recipe, in_memory, packaged, wishes,
     )  # fmt: skip
     with listening("train") as listener:
         train_command(job, listener)

@@ -3,14 +3,15 @@
     name                          input    priors  scores   maps at strides
     palmnet-s, palmnet-m          × 32      4,250  sigmoid  8 16 32 64, pyramid     our backbone for CPUs
     ssdlite-mobilenet-v2          × 32      4,250  sigmoid  8 16 32 64, pyramid     depthwise, for far hands
-    ssdlite-efficientnet-lite0    × 32      4,250  sigmoid  8 16 32 64, pyramid     the same over a stronger one
-    ssdlite-efficientnet-lite2    × 32     10,880  sigmoid  8 16 32 64, pyramid     and for accuracy, at 512 × 512
+    ssdlite-efficientnet-lite0    × 16      4,250  sigmoid  8 16 32 64, pyramid     the same over a stronger one
+      …-lite0-slim                × 16      4,250  sigmoid  8 16 32 64, pyramid     and with fewer channels inside
+    ssdlite-efficientnet-lite2    × 16     10,880  sigmoid  8 16 32 64, pyramid     for accuracy, at 512 × 512
     ssdlite320-mobilenet-v3-large × 32      3,234  softmax  16 32 64 128 256 512    torchvision's layout
     ssd300-vgg16                  300       8,732  softmax  8 16 32 64 100 300      the paper's
     ssd512-vgg16                  512      24,564  softmax  8 16 32 64 128 256 512  the paper's
     ssd300-resnet50               300       8,732  softmax  8 16 32 64 100 300      the layout of NVIDIA's
 
-× 32 means any width and height in multiples of 32 (the numbers of priors are for
+× 32 means any width and height in multiples of 32, × 16 of 16 (the numbers of priors are for
 320 × 320, or the size told); the others take their own square and nothing else. With `+fpn`
 after its name, every network but palmnet gets the small-object remedy: one finer
 map before the first, and a top-down pyramid over all of them. Pictures go in as
@@ -27,7 +28,11 @@ from functools import partial
 
 from handguard.detection import priors
 from handguard.detection.backbones import mobilenet_v3, vgg
-from handguard.detection.backbones.efficientnet_lite import EfficientNetLite0, EfficientNetLite2
+from handguard.detection.backbones.efficientnet_lite import (
+    EfficientNetLite0,
+    EfficientNetLite0Slim,
+    EfficientNetLite2,
+)
 from handguard.detection.backbones.layers import conv_bn
 from handguard.detection.backbones.mobilenet_v2 import MobilenetV2
 from handguard.detection.backbones.mobilenet_v3 import MobilenetV3
@@ -165,7 +170,9 @@ def _ssdlite_mobilenet_v2(order: Order) -> Ssd:
     return _octave_ssdlite(order, MobilenetV2(finer=order.remedy), IMAGENET_MEAN, IMAGENET_STD)
 
 
-def _ssdlite_efficientnet(body: type[EfficientNetLite0 | EfficientNetLite2], order: Order) -> Ssd:
+def _ssdlite_efficientnet(
+    body: type[EfficientNetLite0 | EfficientNetLite0Slim | EfficientNetLite2], order: Order
+) -> Ssd:
     return _octave_ssdlite(order, body(finer=order.remedy), LITE_MEAN, LITE_STD)
 
 
@@ -281,8 +288,9 @@ def _cells(input_px: tuple[int, int], strides_px: tuple[int, ...]) -> list[tuple
 FAMILY: dict[str, Member] = {
     **{f"palmnet-{size}": Member(partial(_palmnet, size), (320, 320), 32, False) for size in SIZES},
     "ssdlite-mobilenet-v2": Member(_ssdlite_mobilenet_v2, (320, 320), 32),
-    "ssdlite-efficientnet-lite0": Member(partial(_ssdlite_efficientnet, EfficientNetLite0), (320, 320), 32),
-    "ssdlite-efficientnet-lite2": Member(partial(_ssdlite_efficientnet, EfficientNetLite2), (512, 512), 32),
+    "ssdlite-efficientnet-lite0": Member(partial(_ssdlite_efficientnet, EfficientNetLite0), (320, 320), 16),
+    "ssdlite-efficientnet-lite0-slim": Member(partial(_ssdlite_efficientnet, EfficientNetLite0Slim), (320, 320), 16),
+    "ssdlite-efficientnet-lite2": Member(partial(_ssdlite_efficientnet, EfficientNetLite2), (512, 512), 16),
     "ssdlite320-mobilenet-v3-large": Member(_ssdlite320_mobilenet_v3, (320, 320), 32),
     "ssd300-vgg16": Member(_ssd300_vgg16, (300, 300)),
     "ssd512-vgg16": Member(_ssd512_vgg16, (512, 512)),

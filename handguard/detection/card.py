@@ -23,7 +23,7 @@ from handguard.detection.scores import ScoreKind
 from handguard.errors import ModelError, mismatch
 
 SHIPPED = Path(__file__).parents[2] / "models"
-DEFAULT = "ssdlite-efficientnet-lite0"
+DEFAULT = "ssdlite-efficientnet-lite0-slim"
 SCHEMA = 1
 WEIGHTS, ONNX, OPENVINO = ".safetensors", ".onnx", ".xml"  # what a model can be, in the order it is looked for
 

@@ -120,7 +120,7 @@ def fitted_input(
     """The network input that shows a crop largest at about the cost of the card's input.
 
     For networks that take any multiple of `multiple_px`: a 16:9 picture goes into
-    416x256 instead of 320x320, one third larger for the same arithmetic.
+    416x256 (432x240 in multiples of 16) instead of 320x320, one third larger for the same arithmetic.
     """
     area = card_input_px[0] * card_input_px[1] * 1.06
     sides = range(2 * multiple_px, 32 * multiple_px + 1, multiple_px)

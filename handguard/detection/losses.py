@@ -2,7 +2,8 @@
 
 All take a batch of raw predictions and its ground truth and give
 `Loss(classes, boxes)`, each already divided by the number of positives, finite
-also when no picture of the batch shows a hand.
+also when no picture of the batch shows a hand. `likeness_loss` takes a teacher's raw predictions
+in place of the truth.
 """
 
 from __future__ import annotations
@@ -147,3 +148,20 @@ def aligned_loss(raw: Raw, truth: Truth, priors_cxcywh: Tensor, box_weight: floa
     box_sum = ((1 - ciou) * quality).sum()
     weight = match.quality.sum().clamp(min=1)
     return Loss(class_sum / weight, box_weight * box_sum / weight)
+
+
+def likeness_loss(raw: Raw, taught: Raw, box_weight: float = 0.3) -> Loss:
+    """How far answers are from those of a teacher with the same priors and sigmoid scores, divided by the sum of
+    his best scores (Hinton et al., "Distilling the Knowledge in a Neural Network", 2015).
+
+    Classes: the Kullback-Leibler divergence of each score, 0 where both say the same. Boxes: smooth L1 on coded
+    offsets, each counting as much as the teacher is sure.
+    """
+    logits, wanted = raw.class_logits.float(), taught.class_logits.float()
+    score = wanted.sigmoid()
+    cross = functional.binary_cross_entropy_with_logits(logits, score, reduction="sum")
+    own = functional.binary_cross_entropy_with_logits(wanted, score, reduction="sum")
+    sureness = score.amax(dim=2)
+    apart = functional.smooth_l1_loss(raw.box_offsets.float(), taught.box_offsets.float(), reduction="none", beta=0.1)
+    weight = sureness.sum().clamp(min=1)
+    return Loss((cross - own) / weight, box_weight * (apart.sum(dim=2) * sureness).sum() / weight)

@@ -32,6 +32,7 @@ from handguard.training.operating_point import Wishes
 from handguard.training.origin import Rows, each_once, origin_of, require_same_priors
 from handguard.training.recipe_file import Ordered, Sides, read_recipe_file
 from handguard.training.sources import known_sources, listed, weights_of
+from handguard.training.teaching import slim_start, teacher_for
 from handguard.training.validation import answered, summary
 
 
@@ -49,6 +50,7 @@ class Job:
     workers: int = 1
     time_budget_s: float | None = None
     init: Path | None = None  # public or own weights to start from
+    teacher: str | None = None  # a model whose answers are learnt in place of the labels
     reset_heads: bool = False  # leave out what belongs to other classes
     priors: Path | None = None  # written by `handguard dataset priors`
     recipe: Path | None = None  # see `recipe_file`
@@ -131,9 +133,15 @@ def train_command(job: Job, listener: Listener) -> None:
         as_built = f", new: {', '.join(imported.as_built)}" if imported.as_built else ""
         recipe = replace(recipe, start=f"{job.init.name} ({imported.layout} layout{as_built})")
     sides = ordered.sides_px or growing_sides(job.architecture)
-    inherited = before.learnt if before else ()
+    inherited = [*(before.learnt if before else ())]
+    teacher = teacher_for(recipe, job.teacher) if job.teacher else None
+    if teacher is not None:
+        recipe, inherited = replace(recipe, teacher=teacher.words), [*inherited, *teacher.data]
+        start = None if network else slim_start(recipe, teacher, load_split(job.data, Split.TRAIN))
+        if start is not None:
+            network, recipe = start[0], replace(recipe, start=start[1])
     course = Course(sides, ordered.augmentation, ordered.source_weights, inherited=inherited)
-    _trained(job, recipe, course, network, listener)
+    _trained(job, recipe, course, network, listener, teacher=teacher.network if teacher else None)
 
 
 def fine_tune_command(job: Job, model: str, name: str, old: fine_tuning.Old, listener: Listener) -> None:
@@ -189,6 +197,7 @@ def _trained(
     init: Ssd | None,
     listener: Listener,
     name: str | None = None,
+    teacher: Ssd | None = None,
 ) -> cards.ModelFiles | None:
     """Train and write the model; the files in the leading process, None in the others."""
     val = load_split(job.data, Split.VAL)
@@ -200,7 +209,7 @@ def _trained(
     if job.in_memory:
         plan = _kept(plan, job.workers, listener)
     evaluate = evaluator(recipe, val, course.side_px)
-    train(recipe, plan, job.out, evaluate, reporter(listener, crew, recipe, job.out), init, crew)
+    train(recipe, plan, job.out, evaluate, reporter(listener, crew, recipe, job.out), init, crew, teacher)
     files = None
     if crew.leads and job.packaged:
         order = Order(

@@ -54,7 +54,7 @@ class Export:
     model: str = cards.DEFAULT
     format: str = "onnx"  # of FORMATS
     data: Path | None = None  # folder whose train pictures calibrate int8
-    pictures: int = 200  # for calibration
+    pictures: int = 300  # for calibration
     gate: Path | None = None  # folder whose val pictures judge
     empty: tuple[Path, ...] = ()  # recordings without a hand, which judge too
     limits: GateLimits = field(default_factory=GateLimits)
@@ -159,8 +159,9 @@ def _judged(
         return [], {}
     samples = load_split(wanted.gate, Split.VAL)
     score = card.operating_point.min_score
-    origin = run_detector(Choice(str(files.weights), "openvino", "float32"), samples, progress)
-    compiled = Choice(str(graph), "openvino", _precision(wanted))
+    own, exports = _precisions(wanted)
+    origin = run_detector(Choice(str(files.weights), "openvino", own), samples, progress)
+    compiled = Choice(str(graph), "openvino", exports)
     after = run_detector(compiled, samples, progress)
     changed = changes(origin.answers, after.answers, score)
     tables = {name: _accuracy(run, score) for name, run in (("before", origin), ("after", after))}
@@ -174,9 +175,14 @@ def _judged(
     return refused, told
 
 
-def _precision(wanted: Export) -> str | None:
-    """An int8 graph runs as in operation; a float one is judged for the export alone, not for bf16."""
-    return None if wanted.format == INT8 else "float32"
+def _precisions(wanted: Export) -> tuple[str, str | None]:
+    """Of the origin and of the export. An int8 graph is held to what it takes the place of; a float one is judged for
+    the export alone, not for bf16."""
+    if wanted.format != INT8:
+        return "float32", "float32"
+    from handguard.detection.backends.openvino_engine import allowed
+
+    return allowed(None), None
 
 
 def _accuracy(run: Run, min_score: float) -> dict[str, Any]:

@@ -27,7 +27,7 @@ import torch
 from torch import Tensor, nn
 
 from handguard.detection.architectures import build
-from handguard.detection.losses import Loss, Truth, aligned_loss, focal_loss, multibox_loss
+from handguard.detection.losses import Loss, Truth, aligned_loss, focal_loss, likeness_loss, multibox_loss
 from handguard.detection.scores import ScoreKind
 from handguard.detection.ssd import Raw, Ssd
 from handguard.errors import ConfigError, HandguardError, mismatch
@@ -58,6 +58,7 @@ class Recipe:
     checkpoint_every_s: float = 120.0
     evaluate_every_s: float = 900.0
     start: str = "scratch (no weights from elsewhere)"
+    teacher: str = ""  # whose answers are learnt in place of the labels
     prior_sizes: list[list[list[float]]] | None = None  # None: the network's own rule
     learnt: Sequence[dict[str, Any]] = ()  # rows of data for the card: all that the weights are trained on
 
@@ -79,11 +80,12 @@ def train(
     report: Report,
     init: Ssd | None = None,
     crew: Crew | None = None,
+    teacher: Ssd | None = None,
 ) -> Ssd:
     """Run (or continue) the training described by `recipe` and `plan`; returns the averaged network.
 
-    Raises `HandguardError` for a loss that is not finite, `DeviceError` for a
-    checkpoint that cannot be written; the one before it is whole in both cases.
+    A `teacher` stands in for the labels; normalization then keeps its statistics. Raises `HandguardError` for a loss
+    that is not finite, `DeviceError` for a checkpoint that cannot be written; the one before is whole in both cases.
     """
     crew, meant = crew or Crew(recipe.device), described(recipe, plan)
     torch.manual_seed(plan.seed)
@@ -91,16 +93,15 @@ def train(
     saved = resume(_made(out) / CHECKPOINT, model, average, optimizer, meant)
     step = saved.step if saved else 0
     priors, meter = _PriorsBySide(recipe, crew.device), _meter(recipe, saved)
-    called = crew.wrapped(_learning(model, recipe.frozen))
-    share_done, lossy = _clock(plan, recipe, meter), _loss_of(model.score_kind, recipe.focal_loss)
+    called = crew.wrapped(_learning(model, recipe.frozen, still=teacher is not None))
+    share_done, lossy = _clock(plan, recipe, meter), _lossy(model.score_kind, recipe, crew.device, teacher)
     if saved and (step >= plan.steps or crew.agreed(share_done(step)) >= 1.0):
         return _over(average, out, _last_noted(out, step, plan.steps), evaluate, report, meter, crew)
 
     for batch in arriving(plan, step, recipe.workers, share_done, pinned=crew.on_card):
         meter.data_arrived()
         done = crew.agreed(share_done(step))
-        raw = _predicted(called, batch, recipe.precision, crew.device)
-        loss = lossy(raw, batch.truth.to(crew.device), priors[batch.side_px])
+        loss = lossy(_predicted(called, batch, recipe.precision, crew.device), batch, priors[batch.side_px])
         _require_finite("loss", float(loss.total.detach()), step)
         optimizer.zero_grad(set_to_none=True)
         loss.total.backward()  # type: ignore[no-untyped-call]
@@ -166,12 +167,13 @@ def _prepared(network: Ssd, recipe: Recipe, device: str) -> tuple[Ssd, Ssd, torc
     return model, copy.deepcopy(model).eval().requires_grad_(False), _optimizer(model, recipe)
 
 
-def _learning(model: Ssd, frozen: Sequence[str]) -> Ssd:
-    """Ready to learn; frozen parts keep their weights, and the statistics they were loaded with.
+def _learning(model: Ssd, frozen: Sequence[str], *, still: bool) -> Ssd:
+    """Ready to learn; frozen parts keep their weights, and they or, if `still`, all parts the statistics they were
+    loaded with.
 
     Raises `ConfigError` for a part that the network does not have.
     """
-    parts, model = dict(model.named_modules()), model.train()
+    parts, model = dict(model.named_modules()), model.train(not still)
     for name in frozen:
         if not name or name not in parts:
             within = ", ".join(f"backbone.{one}" for one, _ in model.backbone.named_children())
@@ -184,6 +186,17 @@ def _predicted(called: Any, batch: Batch, precision: str, device: str) -> Raw:
     images = batch.images.to(device, non_blocking=True).float().contiguous(memory_format=torch.channels_last)
     with torch.autocast(torch.device(device).type, torch.bfloat16, enabled=precision == "bf16"):
         return called(images)  # type: ignore[no-any-return]
+
+
+def _lossy(
+    kind: ScoreKind, recipe: Recipe, device: str, teacher: Ssd | None
+) -> Callable[[Raw, Batch, Tensor], Loss]:
+    """What this network is taught with, by whom. Raises `ConfigError`."""
+    if teacher is None:
+        by_truth = _loss_of(kind, recipe.focal_loss)
+        return lambda raw, batch, priors: by_truth(raw, batch.truth.to(device), priors)
+    knowing = teacher.to(device).eval().requires_grad_(False)
+    return lambda raw, batch, _: likeness_loss(raw, _predicted(knowing, batch, recipe.precision, device))
 
 
 def _loss_of(kind: ScoreKind, focal: bool) -> Callable[[Raw, Truth, Tensor], Loss]:

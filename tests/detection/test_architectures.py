@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from handguard.detection.architectures import build, member_of, names
+from handguard.detection.backbones.efficientnet_lite import EfficientNetLite0
 from handguard.detection.backbones.vgg import UnitLength
 from handguard.detection.scores import ScoreKind
 from handguard.detection.ssd import Ssd
@@ -39,6 +40,21 @@ def test_every_network_answers_once_for_each_prior(name: str) -> None:
 @pytest.mark.parametrize("name", ANY_SIZE)
 def test_convolutional_networks_take_any_multiple_of_32(name: str, input_px: tuple[int, int]) -> None:
     assert answers_fit_priors(shapes_only(name, input_px), input_px)
+
+
+@pytest.mark.parametrize("input_px", [(80, 112), (416, 240), (304, 336)])
+@pytest.mark.parametrize("name", [name for name in ANY_SIZE if member_of(name).any_multiple_of_px == 16])
+def test_efficientnets_take_any_multiple_of_16(name: str, input_px: tuple[int, int]) -> None:
+    assert answers_fit_priors(shapes_only(name, input_px), input_px)
+
+
+def test_an_odd_map_is_halved_as_if_a_row_of_zeros_came_after_it() -> None:
+    torch.manual_seed(0)
+    pad, conv = EfficientNetLite0().scene[0].layers[1][0], EfficientNetLite0().scene[0].layers[1][1]  # type: ignore[index]
+    odd = torch.rand(1, conv.weight.shape[0], 15, 13)
+    even = torch.nn.functional.pad(odd, (0, 1, 0, 1))
+    assert conv(pad(odd)).shape[2:] == (8, 7)
+    torch.testing.assert_close(conv(pad(odd)), conv(pad(even)))
 
 
 @pytest.mark.parametrize("name", FIXED)

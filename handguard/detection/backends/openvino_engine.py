@@ -63,7 +63,7 @@ class OpenVinoEngine:
         """
         import openvino as ov
 
-        precision = _allowed(precision)
+        precision = allowed(precision)
         kept = CACHE / f"{key[:16]}-{input_px[0]}x{input_px[1]}-{ov.get_version().split('-')[0]}.xml"
         make = functools.partial(_made, network, input_px, graph)
         compiled, self.priors = _ready(kept, make, _properties(precision, threads))
@@ -208,7 +208,9 @@ def _able() -> list[str]:
     return list(runtime().get_property("CPU", "OPTIMIZATION_CAPABILITIES"))
 
 
-def _allowed(precision: str | None) -> str:
+def allowed(precision: str | None) -> str:
+    """The precision that is meant: for None the fastest of `PRECISIONS` here. Raises `ModelError` for one that this CPU
+    does not compute."""
     able = _able()
     if precision is None:
         return "bf16" if CAPABILITY["bf16"] in able else "float32"
