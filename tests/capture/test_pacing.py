@@ -125,6 +125,7 @@ def test_stopping_a_camera_thread_does_not_wait_for_the_next_frame(cards):
 
 
 def test_a_real_file_takes_as_long_as_it_lasts(make_video, read_all):
-    frames = read_all(Paced(VideoFile(make_video(frames=25, fps=50))))
-    lasted_ns = frames[-1].captured_ns - frames[0].captured_ns
-    assert 479 * _MS <= lasted_ns <= 2_500 * _MS  # never early; late only as the machine is
+    paced = Paced(VideoFile(make_video(frames=25, fps=50)))
+    began_ns = time.monotonic_ns()
+    lasted_ns = read_all(paced)[-1].captured_ns - began_ns  # the first frame, too, may be late
+    assert 480 * _MS <= lasted_ns <= 2_500 * _MS  # never early; late only as the machine is

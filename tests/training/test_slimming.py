@@ -157,7 +157,7 @@ def test_a_slim_network_is_taught_by_the_wide_one(
     plain.write_text("{}")
     command = ("train", "--data", drawn.root, "--out", out, "--recipe", recipe, "--architecture", SLIM,
                "--batch-size", 4, "--workers", 0, "--teacher", teacher)  # fmt: skip
-    assert ran(*command, "--steps", 12) == 0
+    assert ran(*command, "--steps", 2) == 0
     card = read_card(locate(str(out / f"{SLIM}.json")))
     assert card.recipe["start"].startswith("the most telling inner channels of the weights of wise (")
     assert card.recipe["teacher"].startswith("the weights of wise (")
@@ -167,7 +167,7 @@ def test_a_slim_network_is_taught_by_the_wide_one(
     wide = settled(WIDE).state_dict()
     assert still and all(torch.equal(x, wide[name]) for name, x in still.items())
 
-    elsewhere = (*command, "--steps", 12, "--out", tmp_path / "no")
+    elsewhere = (*command, "--steps", 2, "--out", tmp_path / "no")
     assert ran(*elsewhere, "--architecture", "ssd300-vgg16", "--recipe", plain) == 2
     assert "ssd300-vgg16: scores: expected sigmoid" in capsys.readouterr().err
     sizes = tmp_path / "sizes.json"
