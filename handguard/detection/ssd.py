@@ -56,8 +56,12 @@ class Ssd(nn.Module):
         self.register_buffer("scale", 1 / torch.tensor(std_bgr).view(1, 3, 1, 1), persistent=False)
 
     def forward(self, images: Tensor) -> Raw:
-        maps = self.tower(self.backbone((images - self.mean) * self.scale))
+        maps = self.tower(self.backbone(self.normalized(images)))
         return Raw(self.class_head(maps), self.box_head(maps))
+
+    def normalized(self, images: Tensor) -> Tensor:
+        """What the backbone sees of `images` (N, 3, height, width), BGR from 0 to 255."""
+        return (images - self.mean) * self.scale
 
 
 class Tower(nn.Module):

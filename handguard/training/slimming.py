@@ -10,6 +10,7 @@ ones before it give. What is lost in all that is for `handguard train --teacher`
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 
 import numpy as np
@@ -17,7 +18,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from handguard.detection.backbones.efficientnet_lite import Bottleneck, EfficientNetLite
+from handguard.detection.backbones.efficientnet_lite import EPS, Bottleneck, EfficientNetLite
+from handguard.detection.backends.folding import fold
 from handguard.detection.ssd import Ssd
 from handguard.errors import ModelError, mismatch
 
@@ -66,25 +68,21 @@ def most_telling(rows: Tensor, weight: Tensor, count: int) -> tuple[Tensor, Tens
 
 def _pairs(wide: Ssd, slim: Ssd) -> list[tuple[Bottleneck, Bottleneck]]:
     """The bottlenecks of both, in order."""
-    bodies = (wide.backbone, slim.backbone)
-    if all(isinstance(body, EfficientNetLite) for body in bodies):
-        both = [body.bottlenecks for body in bodies if isinstance(body, EfficientNetLite)]
-        inside = {id(p) for blocks in both for block in blocks for p in block.parameters()}
-        outer = [[p.shape for p in net.parameters() if id(p) not in inside] for net in (wide, slim)]
-        if outer[0] == outer[1] and all(_inner(a) >= _inner(b) for a, b in zip(*both, strict=True)):
-            return list(zip(*both, strict=True))
+    one, other = wide.backbone, slim.backbone
+    if isinstance(one, EfficientNetLite) and isinstance(other, EfficientNetLite) and _outside(wide) == _outside(slim):
+        pairs = list(zip(one.bottlenecks, other.bottlenecks, strict=True))
+        if all(a.inner >= b.inner for a, b in pairs):
+            return pairs
     expected = "two EfficientNet-Lites of which one has fewer channels inside its bottlenecks"
     raise ModelError(mismatch("networks to slim", expected, "others"))
 
 
-def _down(block: Bottleneck) -> nn.Sequential:
-    last = block.layers[-1]
-    assert isinstance(last, nn.Sequential)
-    return last
-
-
-def _inner(block: Bottleneck) -> int:
-    return int(_down(block).state_dict()["0.weight"].shape[1])
+def _outside(network: Ssd) -> list[torch.Size]:
+    """Shapes of all weights that are in none of the bottlenecks."""
+    body = network.backbone
+    assert isinstance(body, EfficientNetLite)
+    inside = {id(weight) for block in body.bottlenecks for weight in block.parameters()}
+    return [weight.shape for weight in network.parameters() if id(weight) not in inside]
 
 
 def _shared(wide: Ssd, slim: Ssd) -> dict[str, Tensor]:
@@ -101,7 +99,7 @@ def _batches(pictures: Sequence[NDArray[np.uint8]]) -> list[Tensor]:
 def _stem(network: Ssd, batch: Tensor) -> Tensor:
     body = network.backbone
     assert isinstance(body, EfficientNetLite)
-    return body.stem((batch.float() - network.mean) * network.scale)  # type: ignore[no-any-return]
+    return body.stem(network.normalized(batch.float()))  # type: ignore[no-any-return]
 
 
 def _rows(block: Bottleneck, x: Tensor, random: torch.Generator) -> Tensor:
@@ -113,30 +111,28 @@ def _rows(block: Bottleneck, x: Tensor, random: torch.Generator) -> Tensor:
 
 def _fill(slim: Bottleneck, wide: Bottleneck, rows: Tensor) -> None:
     """The slim block's weights, from the wide one and what that holds inside."""
-    matrix, offset = _linear(_down(wide))
+    matrix, offset = _linear(wide)
     with_one = torch.cat([rows, torch.ones(len(rows), 1)], dim=1)
-    kept, weights = most_telling(with_one, torch.cat([matrix, offset[:, None]], dim=1), _inner(slim) + 1)
+    kept, weights = most_telling(with_one, torch.cat([matrix, offset[:, None]], dim=1), slim.inner + 1)
     state = wide.layers[:-1].state_dict()
     slim.layers[:-1].load_state_dict({name: x[kept[:-1]] if x.ndim else x for name, x in state.items()})
-    _set_linear(_down(slim), weights[:, :-1], weights[:, -1], rows[:, kept[:-1]].double())
+    _set_linear(slim.layers[-1], weights[:, :-1], weights[:, -1], rows[:, kept[:-1]].double())
 
 
-def _linear(down: nn.Sequential) -> tuple[Tensor, Tensor]:
-    """A 1×1 convolution with its normalization as one matrix and an offset."""
-    told, norm = down.state_dict(), down[1]
-    assert isinstance(norm, nn.BatchNorm2d)
-    scale = told["1.weight"] / torch.sqrt(told["1.running_var"] + norm.eps)
-    return told["0.weight"][:, :, 0, 0] * scale[:, None], told["1.bias"] - told["1.running_mean"] * scale
+def _linear(block: Bottleneck) -> tuple[Tensor, Tensor]:
+    """How a block brings its channels down, normalization included: a matrix and an offset."""
+    down = copy.deepcopy(block.layers[-1])
+    fold(down)
+    told = down.state_dict()
+    return told["0.weight"][:, :, 0, 0], told["0.bias"]
 
 
-def _set_linear(down: nn.Sequential, matrix: Tensor, offset: Tensor, rows: Tensor) -> None:
+def _set_linear(down: nn.Module, matrix: Tensor, offset: Tensor, rows: Tensor) -> None:
     """The other way round; the statistics of the normalization are those that `rows` give it."""
-    norm = down[1]
-    assert isinstance(norm, nn.BatchNorm2d)
     var, mean = torch.var_mean(rows @ matrix.T, dim=0)
     told = {
         "0.weight": matrix[:, :, None, None],
-        "1.weight": torch.sqrt(var + norm.eps),
+        "1.weight": torch.sqrt(var + EPS),
         "1.bias": offset + mean,
         "1.running_mean": mean,
         "1.running_var": var,

@@ -28,7 +28,8 @@ from handguard.detection.backbones.layers import conv_bn
 from handguard.detection.backbones.mobilenet_v2 import ssdlite_extra
 from handguard.detection.backbones.octaves import Octaves
 
-NORM = partial(nn.BatchNorm2d, eps=1e-3, momentum=0.01)
+EPS = 1e-3
+NORM = partial(nn.BatchNorm2d, eps=EPS, momentum=0.01)
 STEM, EXPAND = 16, 6
 BEYOND = 256  # channels of the added layer
 
@@ -119,6 +120,7 @@ class Bottleneck(nn.Module):
         depthwise = _strided(inner, inner, kernel, depthwise=True) if stride == 2 else _even(inner, kernel)
         down = conv_bn(inner, outputs, 1, act=nn.Identity(), norm=NORM)
         self.layers = nn.Sequential(*up, depthwise, down)
+        self.inner = inner
         self.adds = stride == 1 and inputs == outputs
 
     def forward(self, x: Tensor) -> Tensor:
