@@ -1,4 +1,4 @@
-"""Untrained networks that find something all the same."""
+"""Untrained networks that find something all the same, or that compute something all the same."""
 
 from __future__ import annotations
 
@@ -15,4 +15,17 @@ def loud_network(input_px: tuple[int, int]) -> Ssd:
     for predictor in network.class_head.predictors:
         torch.nn.init.normal_(predictor.weight, std=2.0)
         torch.nn.init.constant_(predictor.bias, -1.0)
+    return network
+
+
+def told_apart(name: str, input_px: tuple[int, int]) -> Ssd:
+    """A network whose normalization does something; the same weights for the same name."""
+    torch.manual_seed(7)
+    network = build(name, input_px=input_px).eval()
+    for module in network.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            torch.nn.init.uniform_(module.weight, 0.6, 1.4)
+            torch.nn.init.uniform_(module.bias, -0.3, 0.3)
+            torch.nn.init.uniform_(module.running_mean, -0.3, 0.3)
+            torch.nn.init.uniform_(module.running_var, 0.6, 1.6)
     return network

@@ -50,7 +50,7 @@ def test_efficientnets_take_any_multiple_of_16(name: str, input_px: tuple[int, i
 
 def test_an_odd_map_is_halved_as_if_a_row_of_zeros_came_after_it() -> None:
     torch.manual_seed(0)
-    pad, conv = EfficientNetLite0().scene[0].layers[1][0], EfficientNetLite0().scene[0].layers[1][1]  # type: ignore[index]
+    pad, conv, *_ = EfficientNetLite0().scene[0].layers[1]  # type: ignore[index]
     odd = torch.rand(1, conv.weight.shape[0], 15, 13)
     even = torch.nn.functional.pad(odd, (0, 1, 0, 1))
     assert conv(pad(odd)).shape[2:] == (8, 7)

@@ -8,27 +8,15 @@ from torch import nn
 
 from handguard.detection.architectures import build, member_of, names
 from handguard.detection.backends.folding import fold
+from tests.networks import told_apart
 
 SMALL = (96, 64)
-
-
-def told_apart(name: str) -> nn.Module:
-    """A network whose normalization does something."""
-    torch.manual_seed(7)
-    network = build(name, input_px=SMALL if member_of(name).any_multiple_of_px else None).eval()
-    for module in network.modules():
-        if isinstance(module, nn.BatchNorm2d):
-            nn.init.uniform_(module.weight, 0.6, 1.4)
-            nn.init.uniform_(module.bias, -0.3, 0.3)
-            nn.init.uniform_(module.running_mean, -0.3, 0.3)
-            nn.init.uniform_(module.running_var, 0.6, 1.6)
-    return network
 
 
 @torch.inference_mode()
 @pytest.mark.parametrize("name", [name for name in names() if member_of(name).any_multiple_of_px])
 def test_a_folded_network_answers_as_before(name: str) -> None:
-    network, picture = told_apart(name), torch.rand(1, 3, SMALL[1], SMALL[0]) * 255
+    network, picture = told_apart(name, SMALL), torch.rand(1, 3, SMALL[1], SMALL[0]) * 255
     before = network(picture)
     fold(network)
     assert not any(isinstance(module, nn.BatchNorm2d) for module in network.modules())

@@ -10,6 +10,8 @@ import cv2
 import numpy as np
 import pytest
 
+from handguard.cli import main
+
 
 @dataclass
 class DrawnSet:
@@ -71,3 +73,10 @@ def drawn(tmp_path: Path) -> DrawnSet:
     draw(root, "train", 12)
     draw(root, "val", 6)
     return DrawnSet(root)
+
+
+def ran(*arguments: object) -> int:
+    """The exit status of the program with these arguments."""
+    with pytest.raises(SystemExit) as ended:
+        main([str(one) for one in arguments])
+    return int(ended.value.code or 0)

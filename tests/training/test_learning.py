@@ -10,7 +10,6 @@ import cv2
 import pytest
 import torch
 
-from handguard.cli import main
 from handguard.detection.architectures import build
 from handguard.detection.card import Card, OperatingPoint, locate, read_card
 from handguard.detection.losses import Loss
@@ -23,19 +22,13 @@ from handguard.training.golden_making import NOTHING_CLEAR
 from handguard.training.listening import _how_far
 from handguard.training.meter import Progress
 from handguard.training.operating_point import Wishes
-from tests.training.conftest import DrawnSet, draw, filmed
+from tests.training.conftest import DrawnSet, draw, filmed, ran
 
 LEARNT = [
     {"split": "train", "source": "hands", "shows": "hands", "licence": "CC BY 4.0", "pictures": 3, "hands": 4},
     {"split": "val", "source": "others", "shows": "hands", "licence": "MIT", "pictures": 1, "hands": 1},
 ]
 TINY = ["--steps", "2", "--batch-size", "2", "--workers", "0"]
-
-
-def ran(*arguments: object) -> int:
-    with pytest.raises(SystemExit) as ended:
-        main([str(one) for one in arguments])
-    return int(ended.value.code or 0)
 
 
 @pytest.fixture(autouse=True)

@@ -12,18 +12,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from handguard.cli import main
 from handguard.detection.architectures import build
 from handguard.detection.backbones.efficientnet_lite import EfficientNetLite
 from handguard.detection.card import Card, OperatingPoint, locate, read_card
 from handguard.detection.losses import likeness_loss
-from handguard.detection.ssd import Raw, Ssd
+from handguard.detection.ssd import Raw
 from handguard.detection.weights import save_model
 from handguard.errors import ModelError
 from handguard.training import checkpoints
 from handguard.training.card_making import CLASSES
 from handguard.training.slimming import most_telling, slimmed
-from tests.training.conftest import DrawnSet
+from tests.networks import told_apart
+from tests.training.conftest import DrawnSet, ran
 
 WIDE, SLIM = "ssdlite-efficientnet-lite0", "ssdlite-efficientnet-lite0-slim"
 SMALL = (64, 64)
@@ -72,25 +72,13 @@ def test_a_channel_that_others_repeat_goes_first_and_costs_nothing() -> None:
     assert told(rows, weight, kept, new) < 1e-3 * float((rows @ weight.T).square().mean())
 
 
-def settled(name: str) -> Ssd:
-    """A network whose normalization does something, and whose activations are worth telling apart."""
-    torch.manual_seed(7)
-    network = build(name, input_px=SMALL).eval()
-    for module in network.modules():
-        if isinstance(module, torch.nn.BatchNorm2d):
-            torch.nn.init.uniform_(module.weight, 0.6, 1.4)
-            torch.nn.init.uniform_(module.bias, -0.3, 0.3)
-            torch.nn.init.uniform_(module.running_mean, -0.1, 0.1)
-    return network
-
-
 def pictures(count: int) -> list[np.ndarray]:
     random = np.random.default_rng(3)
     return [random.integers(0, 255, (SMALL[1], SMALL[0], 3), dtype=np.uint8) for _ in range(count)]
 
 
 def test_what_a_slim_network_lacks_is_not_missed_where_it_told_nothing() -> None:
-    wide, slim = settled(WIDE), build(SLIM, input_px=SMALL)
+    wide, slim = told_apart(WIDE, SMALL), build(SLIM, input_px=SMALL)
     assert isinstance(wide.backbone, EfficientNetLite) and isinstance(slim.backbone, EfficientNetLite)
     for one, other in zip(wide.backbone.bottlenecks, slim.backbone.bottlenecks, strict=True):
         few = other.layers[-1][0].weight.shape[1]
@@ -134,16 +122,10 @@ def test_unlike_answers_cost_something_and_boxes_as_much_as_the_teacher_is_sure(
 
 
 def teacher_in(folder: Path, name: str = WIDE) -> Path:
-    network = settled(name)
+    network = told_apart(name, SMALL)
     data = [{"split": "train", "source": "hands", "shows": "hands", "licence": "MIT", "pictures": 3, "hands": 4}]
     card = Card("wise", name, CLASSES, SMALL, OperatingPoint(0.5), "", network.score_kind.value, 16, data=data)
     return save_model(network, card, folder).card
-
-
-def ran(*arguments: object) -> int:
-    with pytest.raises(SystemExit) as ended:
-        main([str(one) for one in arguments])
-    return int(ended.value.code or 0)
 
 
 @pytest.mark.slow
@@ -164,7 +146,7 @@ def test_a_slim_network_is_taught_by_the_wide_one(
     assert [row["split"] for row in card.data if row["source"] == "hands"] == ["train of wise"]
     saved = checkpoints.read(out / checkpoints.CHECKPOINT)
     still = {name: x for name, x in saved.model.items() if name.endswith("stem.0.2.running_mean")}
-    wide = settled(WIDE).state_dict()
+    wide = told_apart(WIDE, SMALL).state_dict()
     assert still and all(torch.equal(x, wide[name]) for name, x in still.items())
 
     elsewhere = (*command, "--steps", 2, "--out", tmp_path / "no")
