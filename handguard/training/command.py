@@ -133,11 +133,12 @@ def train_command(job: Job, listener: Listener) -> None:
         as_built = f", new: {', '.join(imported.as_built)}" if imported.as_built else ""
         recipe = replace(recipe, start=f"{job.init.name} ({imported.layout} layout{as_built})")
     sides = ordered.sides_px or growing_sides(job.architecture)
-    inherited = [*(before.learnt if before else ())]
+    inherited = before.learnt if before else []
     teacher = teacher_for(recipe, job.teacher) if job.teacher else None
     if teacher is not None:
         recipe, inherited = replace(recipe, teacher=teacher.words), [*inherited, *teacher.data]
-        start = None if network else slim_start(recipe, teacher, load_split(job.data, Split.TRAIN))
+        train_set, goes_on = load_split(job.data, Split.TRAIN), (job.out / CHECKPOINT).exists()
+        start = None if network else slim_start(recipe, teacher, train_set, goes_on=goes_on)
         if start is not None:
             network, recipe = start[0], replace(recipe, start=start[1])
     course = Course(sides, ordered.augmentation, ordered.source_weights, inherited=inherited)

@@ -35,10 +35,17 @@ def teacher_for(recipe: Recipe, model: str) -> Base:
     return teacher
 
 
-def slim_start(recipe: Recipe, teacher: Base, samples: Sequence[Sample]) -> tuple[Ssd, str] | None:
-    """A slim form of the teacher with the best of its channels, and in words what it is; None for other networks."""
+def slim_start(
+    recipe: Recipe, teacher: Base, samples: Sequence[Sample], *, goes_on: bool
+) -> tuple[Ssd, str] | None:
+    """A slim form of the teacher with the best of its channels, and in words what it is; None for other networks.
+
+    A run that goes on takes its weights from its checkpoint: they are not worked out again.
+    """
     if recipe.architecture != teacher.card.architecture + SLIM:
         return None
-    pictures = calibration_set(samples, PICTURES, teacher.card.input_px)
-    words = f"the most telling inner channels of {teacher.words} on {len(pictures)} train pictures"
-    return slimmed(teacher.network, recipe.network(), pictures), words
+    slim, count = recipe.network(), min(PICTURES, len(samples))
+    words = f"the most telling inner channels of {teacher.words} on {count} train pictures"
+    if goes_on:
+        return slim, words
+    return slimmed(teacher.network, slim, calibration_set(samples, count, teacher.card.input_px)), words

@@ -149,6 +149,11 @@ def test_a_slim_network_is_taught_by_the_wide_one(
     wide = told_apart(WIDE, SMALL).state_dict()
     assert still and all(torch.equal(x, wide[name]) for name, x in still.items())
 
+    with monkeypatch.context() as patched:  # what goes on has its weights already
+        patched.setattr("handguard.training.teaching.slimmed", None)
+        assert ran(*command, "--steps", 3, "--no-package") == 0
+    assert checkpoints.read(out / checkpoints.CHECKPOINT).step == 3
+
     elsewhere = (*command, "--steps", 2, "--out", tmp_path / "no")
     assert ran(*elsewhere, "--architecture", "ssd300-vgg16", "--recipe", plain) == 2
     assert "ssd300-vgg16: scores: expected sigmoid" in capsys.readouterr().err
