@@ -43,6 +43,7 @@ LAG_NS = 500_000_000  # events of so long ago have surely reached their logs
 LOOK_S, MEMORY_EVERY_S = 0.05, 10.0
 LINE_EVERY_S = 60.0  # where there is no terminal for a bar
 ORPHAN_AFTER_S = 12.0
+FIRST_RUN_S = 120.0  # a machine that has not been switched on by then is not being tested
 LOGS = ("camera", "board-a", "board-b", "world")
 
 
@@ -100,7 +101,7 @@ class Soak:
         self.person = Person(self.observer, self.boards, self.service, self.note)
         press = self.person.press
         self.trouble = Trouble(seed, places, self.camera, self.boards, self.service, self.note, press, has_disk)
-        self._memory_due_s = 0.0
+        self._begun_s, self._memory_due_s = time.monotonic(), 0.0
         self._known: dict[int, tuple[str, float]] = {}  # pid -> role, last seen as a child
 
     def note(self, event: str, **facts: object) -> None:
@@ -109,12 +110,14 @@ class Soak:
         os.write(self._world, (json.dumps(line) + "\n").encode())
 
     def look(self) -> None:
-        """One turn: let everybody act, and hear what happened."""
+        """One turn: let everybody act, and hear what happened. Raises `RuntimeError` when the machine never runs."""
         self.service.look_after()
         self.trouble.look()
         self.person.look()
         for event in self._logs.until(time.monotonic_ns() - LAG_NS):
             self.observer.hear(event)
+        if not self.observer.closings and time.monotonic() - self._begun_s > FIRST_RUN_S:
+            raise RuntimeError(f"the machine has not run once; {self._places.log('world')} has what was said")
         if time.monotonic() >= self._memory_due_s:
             self._memory_due_s = time.monotonic() + MEMORY_EVERY_S
             self._weigh()

@@ -2,7 +2,7 @@
 
 Unlocks the boards with their own buttons first, for a board that fell silent
 latches. When several presses have brought nothing, the program is in lockout or
-worse, and the service action is to start it again.
+worse, and a technician clears the lockout and starts it again.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ class Person:
             self._tries = 0
             self.services += 1
             self._note("serviced")
-            self._service.close()
+            self._service.repair()
             return
         self._tries += 1
         self._boards.press()

@@ -27,6 +27,7 @@ from handguard.relay.simulated_model import BoardFaults
 ROOT = Path(__file__).parents[2]
 RESTART_S = 1.0  # RestartSec of a unit
 DISK_MIB = 3000
+WHO = "soak"  # who accepts and clears
 Note = Callable[..., None]
 STATES = (b"SELF TEST", b" RUN ", b"TRIPPED", b"AWAIT RESET", b"LOCKOUT")  # on the panel
 ROLES = {
@@ -117,9 +118,10 @@ class CameraProgram:
         self._program.stdin.flush()
 
     def close(self) -> None:
-        assert self._program.stdin is not None
+        assert self._program.stdin is not None and self._program.stdout is not None
         self._program.stdin.close()
         self._program.wait(10)
+        self._program.stdout.close()
 
 
 class Boards:
@@ -198,6 +200,8 @@ class Service:
         self.starts = 0
         self.exits: list[int] = []
         self._down_since_s: float | None = None
+        if said := self._asked("accept", "--who", WHO):
+            raise RuntimeError(f"handguard accept: {said}")  # the strict profile starts nothing that nobody accepted
         self._start()
 
     def _start(self) -> None:
@@ -213,6 +217,12 @@ class Service:
         self.starts += 1
         self.started_s = time.monotonic()
         self._note("started", pid=self._program.pid, run=self.run.name)
+
+    def _asked(self, *command: str) -> str:
+        """What the program says about these settings when it refuses; empty when it did as asked."""
+        words = [sys.executable, "-m", "handguard", *command, "-c", str(self._settings)]
+        done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True)
+        return done.stderr.strip() if done.returncode else ""
 
     @property
     def is_up(self) -> bool:
@@ -242,6 +252,12 @@ class Service:
             words = command_line(child)
             found |= {role: child for role, module in ROLES.items() if module in words}
         return found
+
+    def repair(self) -> None:
+        """What a service technician does: end the program, and clear the lockout that it left. It starts by itself."""
+        self.close()
+        if said := self._asked("service", "clear-lockout", "--who", WHO, "--reason", "end of a test"):
+            self._note("refused", words=said)  # a full disk; the next visit tries again
 
     def close(self, limit_s: float = 20.0) -> None:
         if self.is_up:
