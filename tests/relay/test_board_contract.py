@@ -398,6 +398,7 @@ def test_a_board_that_stops_answering_is_dropped_while_it_runs(case, linked):
     board.unplug()
     assert permits.until(lambda: "relay-write" in link.report().faults, Output.ON)
     assert link.report().output is Output.OFF
+    board.replug()  # a keeper that ends would wait for it
 
 
 def test_a_board_ends_soon_after_whoever_started_it_was_killed(tmp_path):
