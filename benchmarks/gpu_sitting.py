@@ -172,6 +172,7 @@ def orders() -> argparse.Namespace:
     parser.add_argument("--device", default="cuda")
     parser.add_argument("--workers", type=int, default=15, help="processes that decode and augment")
     parser.add_argument("--init", type=Path, help="weights to start from")
+    parser.add_argument("--teacher", help="a model whose answers are learnt in place of the labels")
     parser.add_argument("--reset-heads", action="store_true", help="of --init, leave out what belongs to other classes")
     parser.add_argument("--time-budget", type=float, help="minutes of the whole training; the learning rate follows")
     parser.add_argument("--piece-mb", type=float, default=15.0)
@@ -201,6 +202,7 @@ def job_of(wanted: argparse.Namespace, data: Path) -> Job:
         wanted.device,
         wanted.workers,
         init=wanted.init,
+        teacher=wanted.teacher,
         reset_heads=wanted.reset_heads,
         recipe=wanted.recipe or own_recipe(wanted.architecture),
         in_memory=True,

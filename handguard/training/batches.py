@@ -9,6 +9,7 @@ saved but `i`.
 
 from __future__ import annotations
 
+import gc
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -140,7 +141,7 @@ def arriving(
 
     Raises `DatasetError`.
     """
-    alone_with_opencv()
+    fit_to_fork()
     loader: DataLoader[Batch | DatasetError] = DataLoader(
         _Spoken(plan),
         batch_size=None,
@@ -155,10 +156,14 @@ def arriving(
         yield batch
 
 
-def alone_with_opencv() -> None:
-    """Before a fork: the workers are the parallelism. OpenCV's own threads do not survive a fork, and a child that
-    then ends or changes their pool waits for them for ever."""
+def fit_to_fork() -> None:
+    """Before a fork: no threads that a child would wait for, because it has not got them.
+
+    OpenCV's, where the child ends or changes their pool (the workers are the parallelism); and those of a video
+    decoder left in a reference cycle, where the child's garbage collector ends it.
+    """
     cv2.setNumThreads(0)
+    gc.collect()
 
 
 class _Order(Sampler[Asked]):

@@ -13,7 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from handguard.errors import ConfigError, DatasetError, mismatch
-from handguard.training.batches import alone_with_opencv
+from handguard.training.batches import fit_to_fork
 from handguard.training.coco import Sample, decode_picture
 from handguard.training.evaluation import OnProgress
 from handguard.training.regions import outline_of
@@ -41,7 +41,7 @@ def in_memory(samples: Sequence[Sample], processes: int, progress: OnProgress) -
 
 
 def _found(samples: Sequence[Sample], processes: int) -> Iterator[Sample | DatasetError]:
-    alone_with_opencv()
+    fit_to_fork()
     with ProcessPoolExecutor(processes, multiprocessing.get_context("fork")) as pool:
         yield from pool.map(_remembering, samples, chunksize=CHUNK)
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import gc
+import multiprocessing
 from dataclasses import replace
 from pathlib import Path
 
+import av
 import cv2
 import numpy as np
 import pytest
@@ -13,7 +16,7 @@ import torch
 from handguard.errors import ConfigError, DatasetError
 from handguard.training import in_memory as remembering
 from handguard.training.augment import Augmentation
-from handguard.training.batches import Asked, Batches, Plan, arriving
+from handguard.training.batches import Asked, Batches, Plan, arriving, fit_to_fork
 from handguard.training.command import _kept
 from handguard.training.datasets import Split, load_split
 from handguard.training.in_memory import in_memory
@@ -67,6 +70,26 @@ def test_workers_come_to_an_end_also_after_opencv_has_used_threads(drawn) -> Non
     cv2.GaussianBlur(np.zeros((2000, 2000, 3), np.uint8), (0, 0), 5)
     plan = Plan(kept, 2, ((1.0, (64,)),), 2)
     assert len(list(arriving(plan, 0, 2, lambda _: 0.0))) == 2
+
+
+def test_a_worker_does_not_wait_for_the_threads_of_a_decoder_that_nobody_uses() -> None:
+    gc.disable()  # left in a cycle, it goes when a collector comes by: in the child, without its threads
+    try:
+        decoder = av.CodecContext.create("h264", "r")
+        decoder.thread_count = 2
+        decoder.open()
+        cycle = [decoder]
+        cycle.append(cycle)
+        del decoder, cycle
+        fit_to_fork()
+        child = multiprocessing.get_context("fork").Process(target=gc.collect)
+        child.start()
+    finally:
+        gc.enable()
+    child.join(20)
+    child.kill()
+    child.join()
+    assert child.exitcode == 0
 
 
 def test_a_broken_picture_is_told_as_from_disk(drawn) -> None:
