@@ -219,9 +219,7 @@ def final(theirs: Any, logits: Tensor, boxes_norm: Tensor) -> dict[str, np.ndarr
     for label in range(CLASSES):
         own = np.flatnonzero(scores[:, label] > theirs.score_thresh)
         own = own[np.argsort(-scores[own, label], kind="stable")][: theirs.topk_candidates]
-        kept = own[
-            suppressed(boxes[own], scores[own, label], np.zeros(len(own), np.int64), theirs.nms_thresh)
-        ]
+        kept = own[suppressed(boxes[own], np.zeros(len(own), np.int64), theirs.nms_thresh)]
         parts.append((boxes[kept], scores[kept, label], np.full(len(kept), label + 1)))
     merged = [np.concatenate(column) for column in zip(*parts, strict=True)]
     best = np.argsort(-merged[1], kind="stable")[: theirs.detections_per_img]

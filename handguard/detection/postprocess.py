@@ -16,6 +16,7 @@ from handguard.detection.coding import CENTER_VARIANCE, MAX_LOG_RATIO, SIZE_VARI
 from handguard.detection.scores import ScoreKind
 
 Floats = NDArray[np.float32]
+VARIANCES = np.array([CENTER_VARIANCE] * 2 + [SIZE_VARIANCE] * 2, np.float32)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,20 +43,19 @@ def found(
     class_logits: Floats, box_offsets: Floats, priors: Floats, kind: ScoreKind, limits: Thresholds
 ) -> Found:
     """Decode one picture: logits `(P, C)`, offsets `(P, 4)`, priors `(P, 4)` cxcywh."""
-    scores = scores_of(class_logits, kind)
-    flat = scores.reshape(-1)
-    hits = np.flatnonzero(flat >= limits.min_score)
+    table = scores_of(class_logits, kind)
+    every = table.reshape(-1)
+    hits = np.flatnonzero(every >= limits.min_score)
     if not len(hits):
         return Found(np.empty((0, 4), np.float32), np.empty(0, np.float32), hits)
-    kept = flat[hits]
-    if len(kept) > limits.candidates:
-        best = np.argpartition(-kept, limits.candidates)[: limits.candidates]
-        hits, kept = hits[best], kept[best]
-    prior_index, labels = np.divmod(hits, scores.shape[1])
+    scores = every[hits]
+    best = np.argsort(-scores, kind="stable")[: limits.candidates]
+    scores = scores[best]
+    prior_index, labels = np.divmod(hits[best], table.shape[1])
     boxes = decoded(box_offsets[prior_index], priors[prior_index])
     groups = np.zeros_like(labels) if limits.one_class_per_hand else labels
-    keep = suppressed(boxes, kept, groups, limits.max_overlap)[: limits.keep]
-    return Found(boxes[keep], kept[keep], labels[keep].astype(np.int64))
+    keep = suppressed(boxes, groups, limits.max_overlap)[: limits.keep]
+    return Found(boxes[keep], scores[keep], labels[keep].astype(np.int64))
 
 
 def scores_of(logits: Floats, kind: ScoreKind) -> Floats:
@@ -68,34 +68,34 @@ def scores_of(logits: Floats, kind: ScoreKind) -> Floats:
 
 def decoded(offsets: Floats, priors: Floats) -> Floats:
     """Boxes xyxy; the numpy twin of `boxes.decode`."""
-    center = priors[:, :2] + offsets[:, :2] * CENTER_VARIANCE * priors[:, 2:]
-    half = priors[:, 2:] * np.exp(np.minimum(offsets[:, 2:] * SIZE_VARIANCE, MAX_LOG_RATIO)) / 2
-    return np.asarray(np.concatenate([center - half, center + half], axis=1), np.float32)
+    steps, size = offsets * VARIANCES, priors[:, 2:]
+    center = priors[:, :2] + steps[:, :2] * size
+    half = size * np.exp(np.minimum(steps[:, 2:], MAX_LOG_RATIO)) / 2
+    boxes = np.empty_like(steps)
+    np.subtract(center, half, boxes[:, :2])
+    np.add(center, half, boxes[:, 2:])
+    return boxes
 
 
-def suppressed(
-    boxes: Floats, scores: Floats, groups: NDArray[np.int64], max_overlap: float
-) -> NDArray[np.int64]:
-    """Indices that survive greedy suppression within each group, best score first.
+def suppressed(boxes: Floats, groups: NDArray[np.int64], max_overlap: float) -> NDArray[np.int64]:
+    """Indices of the boxes (best first) that survive greedy suppression within each group.
 
     The best one clears its rivals away, then the best of what is left: few hands have many candidates.
     """
-    order = np.argsort(-scores, kind="stable")
-    corners = (boxes[order] + groups[order, None] * 4.0).T.copy()  # groups lie apart: one pass serves all
+    apart = boxes + groups[:, None] * 4.0  # groups lie where no other reaches: one pass serves all
+    low, high = apart[:, :2], apart[:, 2:]
+    left, areas = np.arange(len(boxes)), _areas(high - low)
     keep: list[np.intp] = []
-    while len(order):
-        keep.append(order[0])
-        apart = _overlap_with_first(corners) <= max_overlap
-        apart[0] = False
-        order, corners = order[apart], corners[:, apart]
+    while len(left):
+        keep.append(left[0])
+        inter = _areas(np.maximum(np.minimum(high, high[0]) - np.maximum(low, low[0]), 0))
+        stays = inter / np.maximum(areas[0] + areas - inter, 1e-9) <= max_overlap
+        stays[0] = False
+        left, low, high, areas = left[stays], low[stays], high[stays], areas[stays]
     return np.array(keep, np.int64)
 
 
-def _overlap_with_first(corners: NDArray[np.float64]) -> Floats:
-    """Intersection over union (N,) of the first box with every box; `(4, N)` rows x1 y1 x2 y2, N at least 1."""
-    x1, y1, x2, y2 = corners
-    width = np.minimum(x2, x2[0]) - np.maximum(x1, x1[0])
-    height = np.minimum(y2, y2[0]) - np.maximum(y1, y1[0])
-    inter = np.maximum(width, 0) * np.maximum(height, 0)
-    area = (x2 - x1) * (y2 - y1)
-    return np.asarray(inter / np.maximum(area[0] + area - inter, 1e-9), np.float32)
+def _areas(sides: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Width times height of each row."""
+    areas: NDArray[np.float64] = sides[:, 0] * sides[:, 1]
+    return areas
