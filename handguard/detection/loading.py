@@ -219,9 +219,11 @@ def _onnxruntime(order: _Order) -> HandDetector:
     if not os.path.exists(kept):
         return _on_fresh_graph(order, kept)
     try:
-        return _on_onnxruntime(order, kept)
+        detector = _on_onnxruntime(order, kept)
     except GraphError as error:
         return _on_fresh_graph(order, kept, error)
+    cache.used(kept)
+    return detector
 
 
 def _on_fresh_graph(order: _Order, kept: Path, damage: ModelError | None = None) -> HandDetector:
@@ -239,6 +241,7 @@ def _on_fresh_graph(order: _Order, kept: Path, damage: ModelError | None = None)
         with cache.keeping(kept):
             kept.parent.mkdir(parents=True, exist_ok=True)
             write_atomically(kept, fresh.read_bytes())
+            cache.make_room(kept.parent, (".onnx", ".npy"))
         return detector
 
 

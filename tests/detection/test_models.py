@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import json
+import os
 import pwd
 import resource
 import shutil
@@ -144,6 +145,39 @@ def test_a_folder_in_the_place_of_what_is_kept_is_told_and_done_without(
 
 def priors() -> np.ndarray:
     return np.linspace(0, 1, 20, dtype=np.float32).reshape(5, 4)
+
+
+def kept_once(folder: Path, name: str, used_s: int) -> None:
+    for suffix in openvino_engine.PARTS:
+        (folder / f"{name}{suffix}").write_bytes(bytes(100))
+        os.utime(folder / f"{name}{suffix}", (used_s, used_s))
+
+
+def test_what_was_used_longest_ago_makes_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    for used_s, name in enumerate(("oldest", "used-again", "middle", "new-1.0"), start=1):
+        kept_once(tmp_path, name, used_s)
+    cache.used(tmp_path / "used-again.xml")
+    monkeypatch.setattr(cache, "LIMIT_BYTES", 900)
+    cache.make_room(tmp_path, openvino_engine.PARTS)
+    assert sorted(file.stem for file in tmp_path.glob("*.xml")) == ["middle", "new-1.0", "used-again"]
+    assert len(list(tmp_path.iterdir())) == 9
+    monkeypatch.setattr(cache, "LIMIT_BYTES", 1)
+    cache.make_room(tmp_path, openvino_engine.PARTS)
+    assert [file.stem for file in tmp_path.glob("*.xml")] == ["used-again"]  # the newest stays, however large
+
+
+def test_a_network_that_is_kept_makes_room_and_one_that_is_read_is_in_use(
+    model: Path, by_torch: Detections, monkeypatch: pytest.MonkeyPatch
+):
+    openvino_engine.CACHE.mkdir()
+    for used_s, name in enumerate(("older", "newer"), start=1):
+        kept_once(openvino_engine.CACHE, name, used_s)
+    monkeypatch.setattr(cache, "LIMIT_BYTES", 1)
+    require_finds(model, by_torch)
+    (graph,) = openvino_engine.CACHE.glob("*.xml")
+    os.utime(graph, (1, 1))
+    require_finds(model, by_torch)
+    assert graph.stat().st_mtime > 1
 
 
 def test_priors_are_made_once_and_then_read(tmp_path: Path, caplog):

@@ -1,7 +1,8 @@
 """Where compiled forms of networks are kept between starts, and how they get there whole.
 
 A convenience, and never a reason not to start: what is damaged is made anew, what cannot
-be kept is made anew at every start, and the log says so.
+be kept is made anew at every start, and the log says so. Of each folder at most `LIMIT_BYTES`
+are kept; what was used longest ago goes first.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from tokenize import TokenError
 
@@ -21,6 +22,7 @@ from handguard.errors import mismatch
 
 NO_HOME = Path("/nonexistent")  # as Debian calls the home of users without one: nothing is kept there
 UNREADABLE = (OSError, EOFError, ValueError, TokenError)  # what `read_priors` raises; numpy's headers are parsed text
+LIMIT_BYTES = 1 << 30  # some hundred forms of the default network
 
 _log = logging.getLogger(__name__)
 
@@ -77,6 +79,35 @@ def keeping(path: Path) -> Iterator[None]:
         yield
     except (OSError, RuntimeError) as error:  # the latter is OpenVINO's word for the same
         _log.warning("%s: not kept, so every start makes it anew: %s", path, last_line(error))
+
+
+def used(path: Path) -> None:
+    """Remember that what is kept at `path` is still of use."""
+    with suppress(OSError):
+        os.utime(path)
+
+
+def make_room(folder: Path, suffixes: tuple[str, ...]) -> None:
+    """Forget what was used longest ago, as far as what is kept in `folder` takes more than `LIMIT_BYTES`.
+
+    One thing kept is a file of each of the `suffixes`; only with the first one is it there at all, and so that one
+    goes first. The newest stays, however large. What another process takes away meanwhile is gone as well.
+    """
+    total = 0
+    for number, newest in enumerate(sorted(folder.glob(f"*{suffixes[0]}"), key=_last_used, reverse=True)):
+        parts = [part for suffix in suffixes if (part := newest.with_suffix(suffix)).exists()]
+        with suppress(FileNotFoundError):
+            total += sum(part.stat().st_size for part in parts)
+        if number and total > LIMIT_BYTES:
+            for part in parts:
+                part.unlink(missing_ok=True)
+
+
+def _last_used(path: Path) -> int:
+    try:
+        return path.stat().st_mtime_ns
+    except FileNotFoundError:
+        return 0
 
 
 def tell_damaged(path: Path, error: Exception) -> None:

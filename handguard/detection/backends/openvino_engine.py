@@ -37,6 +37,7 @@ PRECISIONS = {"float32": "f32", "bf16": "bf16", "fp16": "f16"}
 CAPABILITY = {"float32": "FP32", "bf16": "BF16", "fp16": "FP16"}
 CACHE = cache.ROOT / "openvino"
 PRIORS = ".priors.npy"
+PARTS = (".xml", ".bin", PRIORS)  # of a network that is kept; the graph comes last and goes first
 CPU_INFO = Path("/proc/cpuinfo")
 
 Made = tuple["ov.Model", NDArray[np.float32]]  # and priors (P, 4)
@@ -148,10 +149,12 @@ def _from_cache(path: Path, properties: dict[str, Any]) -> Ready | None:
         return None
     try:
         priors = cache.read_priors(path.with_suffix(PRIORS))
-        return runtime().compile_model(path, "CPU", properties), priors
+        compiled = runtime().compile_model(path, "CPU", properties)
     except (RuntimeError, *cache.UNREADABLE) as error:
         cache.tell_damaged(path, error)
         return None
+    cache.used(path)
+    return compiled, priors
 
 
 def _keep(model: ov.Model, priors: NDArray[np.float32], path: Path) -> None:
@@ -168,6 +171,7 @@ def _keep(model: ov.Model, priors: NDArray[np.float32], path: Path) -> None:
             for suffix in (".bin", ".xml"):
                 with appearing_whole(path.with_suffix(suffix)) as fresh:
                     mine.with_suffix(suffix).replace(fresh)
+        cache.make_room(path.parent, PARTS)
 
 
 def _compiled(model: ov.Model, properties: dict[str, Any]) -> ov.CompiledModel:
