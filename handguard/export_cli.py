@@ -35,7 +35,8 @@ def export(
         Path | None, typer.Option(help="Folder whose val pictures decide whether the export may stand in.")
     ] = None,
     empty_footage: Annotated[
-        Path | None, typer.Option(help="Recordings without a hand, in which the export must not see one either.")
+        Path | None,
+        typer.Option(help="With --gate: recordings without a hand, in which the export must not see one either."),
     ] = None,
     max_ap_loss: Share = 0.005,
     max_decision_changes: Share = 0.02,
@@ -82,4 +83,6 @@ def _gate_lines(gate: dict[str, Any]) -> list[str]:
         f"  zones, {name}: {row['decisions']} decisions, freed {row['freed']}, raised {row['raised']}"
         for name, row in zones.items()
     ]
+    if empty := gate.get("empty"):
+        lines.append(f"  without a hand: {empty['frames']:,} recorded frames, highest score {empty['highest_score']}")
     return lines

@@ -66,6 +66,8 @@ class Export:
             raise DatasetError(
                 mismatch("export to int8", "--data to calibrate with and --gate to judge by", "not both")
             )
+        if self.empty and self.gate is None:
+            raise DatasetError(mismatch("--empty-footage", "--gate, of which it is a part", "none"))
         if self.pictures < 1:
             raise DatasetError(mismatch("--pictures", "at least 1", self.pictures))
 

@@ -21,6 +21,7 @@ from handguard.detection.golden import Golden, picture_sha256
 from handguard.detection.loading import Choice, load_detector
 from handguard.detection.weights import load_network, save_model
 from handguard.errors import DatasetError, ModelError
+from handguard.export_cli import told
 from handguard.training.coco import Sample
 from handguard.training.export_gate import (
     GateLimits,
@@ -239,6 +240,12 @@ def test_an_empty_recording_judges_an_export_too(model: Path, drawn, tmp_path: P
     assert done.gate["empty"]["frames"] == 3
     assert done.gate["empty"]["highest_score"] > 0.3  # a network that was never trained sees hands everywhere
     assert [why.startswith("a hand of ") for why in done.refused] == [True]
+    assert f"without a hand: 3 recorded frames, highest score {done.gate['empty']['highest_score']}" in told(done)
+
+
+def test_an_empty_recording_without_a_gate_would_judge_nothing(model: Path, tmp_path: Path):
+    with pytest.raises(DatasetError, match="--empty-footage: expected --gate, of which it is a part, found none"):
+        Export(tmp_path / "out", str(model), "openvino", empty=(tmp_path / "empty.avi",))
 
 
 def test_the_card_of_an_int8_model_says_with_how_many_pictures_it_was_calibrated(
