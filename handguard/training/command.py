@@ -60,6 +60,8 @@ class Job:
 
     def __post_init__(self) -> None:
         crews.require_device(self.device)
+        if self.reset_heads and self.init is None:
+            raise ConfigError(mismatch("--reset-heads", "--init, whose heads they are", "none"))
 
 
 @dataclass(frozen=True, slots=True)

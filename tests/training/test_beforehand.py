@@ -109,3 +109,11 @@ def test_train_refuses_a_batch_of_one_at_the_start(
 ) -> None:
     orders = ("train", "--data", drawn.root, "--out", tmp_path / "out", "--architecture", "ssd300-resnet50")
     assert "--batch-size: expected 2 or more for ssd300-resnet50" in refused(capsys, *orders, "--batch-size", 1)
+
+
+@pytest.mark.usefixtures("_nothing_is_trained")
+def test_heads_to_reset_are_those_of_given_weights(
+    drawn: DrawnSet, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    told = refused(capsys, "train", "--data", drawn.root, "--out", tmp_path / "out", "--reset-heads")
+    assert "--reset-heads: expected --init, whose heads they are, found none" in told

@@ -161,7 +161,7 @@ def test_every_network_is_trained_by_its_own_recipe(
 
 def test_recipe_seed_heads_and_teacher_are_as_ordered(sitting, monkeypatch: pytest.MonkeyPatch):
     more = ["--architecture", "ssd300-vgg16", "--recipe", "mine.yaml", "--seed", "7", "--reset-heads"]
-    monkeypatch.setattr(sys, "argv", [*ORDER, *more, "--teacher", "ssd300"])
+    monkeypatch.setattr(sys, "argv", [*ORDER, *more, "--init", "whole.pth", "--teacher", "ssd300"])
     job = sitting.job_of(sitting.orders(), Path("data"))
     assert (job.recipe, job.seed, job.reset_heads, job.teacher) == (Path("mine.yaml"), 7, True, "ssd300")
     assert (job.data, job.out, job.architecture, job.steps) == (Path("data"), Path("run"), "ssd300-vgg16", 20_000)
