@@ -14,6 +14,7 @@ nuisance than hundreds of pictures from elsewhere.
 Pictures of one site often show a hand each. Then the hand-free pictures of the
 earlier training hold the false hits down, where they are at hand: false hits among
 hands are mostly doubtful boxes of real ones, and a score that avoids them misses hands.
+Where neither is at hand but recordings are, false hits are counted on these alone.
 """
 
 from __future__ import annotations
@@ -78,7 +79,7 @@ def choose(
 ) -> Chosen:
     """Choose for these pictures; without a hand-free one among them, those from `elsewhere` count false hits.
 
-    `empty` recordings put the score above all that was seen on them.
+    `empty` recordings put the score above all that was seen on them; without any hand-free picture, they alone count.
     Raises `DatasetError` when no near hand is among `answers`.
     """
     wishes = wishes or Wishes()
@@ -86,14 +87,15 @@ def choose(
     if near.wanted == 0:
         raise DatasetError(mismatch("validation set", "at least one near hand", "none"))
     quiet = _quiet_of(answers, elsewhere)
+    above = _rounded(np.float32(empty.highest), up=True) if empty else LOWEST
+    recordings_alone = empty is not None and not quiet.is_free
     at_most = wishes.false_per_hand_free * len(quiet.answers)
     for_recall = _score_for_recall(near, wishes.recall_near)
-    for_quiet = _score_for_quiet(curve(against_truth(quiet.answers)), at_most)
+    for_quiet = above if recordings_alone else _score_for_quiet(curve(against_truth(quiet.answers)), at_most)
     fulfilled = for_recall is not None and for_recall >= for_quiet
     wanted = for_recall if fulfilled and for_recall is not None else for_quiet
     rule = _rule(wishes, quiet, fulfilled, reached=wanted <= HIGHEST)
-    above = _rounded(np.float32(empty.highest), up=True) if empty else LOWEST
-    if empty is not None and above > wanted:
+    if empty is not None and (above > wanted or (recordings_alone and not fulfilled)):
         wanted, fulfilled = above, False
         rule = _rule_of_empty(empty, reached=wanted <= HIGHEST)
     score = min(wanted, HIGHEST)
@@ -106,6 +108,7 @@ class _Quiet:
 
     answers: list[Answer]
     called: str
+    is_free: bool = True  # of hands
 
 
 def _quiet_of(answers: Sequence[Answer], elsewhere: Sequence[Answer]) -> _Quiet:
@@ -113,7 +116,7 @@ def _quiet_of(answers: Sequence[Answer], elsewhere: Sequence[Answer]) -> _Quiet:
         return _Quiet(free, "hand-free picture")
     if free := hand_free(elsewhere):
         return _Quiet(free, "hand-free picture of the old folder")
-    return _Quiet(list(answers), "picture")
+    return _Quiet(list(answers), "picture", is_free=False)
 
 
 def quiet_score(answers: Sequence[Answer], false_per_hand_free: float) -> float | None:
@@ -176,6 +179,6 @@ def _words(answers: Sequence[Answer], quiet: _Quiet, near: Curve, score: float, 
     low, high = (100 * v for v in share["interval_95"])
     reached = f"{100 * share['share']:.1f} % (95 % interval {low:.1f} to {high:.1f} %)"
     cost = f"{false_per_picture(answers, score):.2f} false hits a picture"
-    if "hand-free" in quiet.called:
+    if quiet.is_free:
         cost += f", {false_per_picture(quiet.answers, score):.2f} a {quiet.called}"
     return f"{rule}. On {len(answers)} validation pictures: {reached} of near hands found, {cost}."

@@ -207,6 +207,28 @@ def test_the_score_lies_above_all_that_was_seen_on_recordings_without_a_hand() -
         assert choose(answers, wishes, empty=quiet) == choose(answers, wishes)
 
 
+def test_recordings_count_false_hits_where_every_picture_shows_a_hand() -> None:
+    doubtful = [([300.0, 300.0, 340.0, 340.0], 0.7, 0)]  # a false hit beside each hand
+    hands_only = [answer([(LEFT, 0)], [(LEFT, 0.95 - 0.1 * i, 0), *doubtful]) for i in range(10)]
+    wishes = Wishes(recall_near=0.9, false_per_hand_free=0.1)
+    alone, watched = choose(hands_only, wishes), choose(hands_only, wishes, empty=Empty(1500, 0.30001))
+    assert alone.min_score > 0.7 and "at most 0.1 false hits a picture" in alone.words
+    assert watched.min_score == 0.3001 and not watched.fulfilled
+    assert watched.words.startswith("just above every score given on 1,500 recorded frames without a hand. On 10")
+    assert "1.00 false hits a picture" in watched.words
+    quieter = choose(hands_only, wishes, empty=Empty(1500, 0.1))
+    assert quieter.min_score == pytest.approx(0.15, abs=2e-4) and quieter.fulfilled
+    nothing = choose(hands_only, Wishes(recall_near=1.0), empty=Empty(1500, 0.0))
+    assert nothing.min_score == pytest.approx(0.05, abs=2e-4) and nothing.fulfilled
+
+
+def test_recordings_decide_also_where_the_wanted_share_is_found_at_no_score() -> None:
+    missed = [answer([(LEFT, 0)], []), answer([(LEFT, 0)], [(LEFT, 0.9, 0)])]
+    for highest, score in ((0.0, 0.01), (0.2, 0.2001)):
+        chosen = choose(missed, empty=Empty(1500, highest))
+        assert chosen.min_score == score and chosen.words.startswith("just above every score given on 1,500")
+
+
 SURE = Wishes(recall_near=0.9, false_per_hand_free=0.1)
 
 
