@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from handguard.detection import preprocess
 from handguard.detection.backends.engine import Engine
 from handguard.detection.card import Card
-from handguard.detection.postprocess import Thresholds, found
+from handguard.detection.postprocess import Found, Thresholds, found
 from handguard.detection.scores import ScoreKind
 from handguard.errors import mismatch
 from handguard.types import Detections, Frame
@@ -80,8 +80,16 @@ class HandDetector:
         if not (np.isfinite(logits).all() and np.isfinite(offsets).all()):
             raise ValueError("the network's answer is not finite")
         hands = found(logits, offsets, priors, self._kind, limits)
-        boxes = letterbox.placement.to_picture(hands.boxes_norm)
-        return Detections(boxes, hands.scores, hands.labels, frame.seq, frame.captured_ns)
+        return self._told(frame, hands, letterbox.placement)
+
+    def _told(self, frame: Frame, hands: Found, placement: preprocess.Placement) -> Detections:
+        """Hands in pixels of the whole frame. Those that were left out although they count are told as one that fills
+        all that was looked at: a network gone wild must not keep a zone free by what it says elsewhere."""
+        boxes, scores, labels = placement.to_picture(hands.boxes_norm), hands.scores, hands.labels
+        if hands.left_out >= self.card.operating_point.min_score:
+            boxes = np.append(boxes, placement.area_px, axis=0)
+            scores, labels = np.append(scores, np.float32(hands.left_out)), np.append(labels, labels[:1])
+        return Detections(boxes, scores, labels, frame.seq, frame.captured_ns)
 
     def warm_up(self, rounds: int = 3) -> None:
         """Run the network a few times, so that the first real frame is not the slow one."""

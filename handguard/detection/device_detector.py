@@ -39,9 +39,7 @@ class DeviceDetector(HandDetector):
     def _seen(
         self, frame: Frame, crop: NDArray[np.uint8], letterbox: Letterbox, limits: Thresholds
     ) -> Detections:
-        hands = self.engine.look(crop, letterbox.placement, limits)
-        boxes = letterbox.placement.to_picture(hands.boxes_norm)
-        return Detections(boxes, hands.scores, hands.labels, frame.seq, frame.captured_ns)
+        return self._told(frame, self.engine.look(crop, letterbox.placement, limits), letterbox.placement)
 
 
 class DetectorWithStandby(HandDetector):

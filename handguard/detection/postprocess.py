@@ -37,6 +37,7 @@ class Found:
     boxes_norm: Floats  # (N, 4)
     scores: Floats  # (N,)
     labels: NDArray[np.int64]  # (N,)
+    left_out: float = 0.0  # as high may something have scored that was beyond `candidates` or `keep`; 0: nothing was
 
 
 def found(
@@ -54,8 +55,18 @@ def found(
     prior_index, labels = np.divmod(hits[best], table.shape[1])
     boxes = decoded(box_offsets[prior_index], priors[prior_index])
     groups = np.zeros_like(labels) if limits.one_class_per_hand else labels
-    keep = suppressed(boxes, groups, limits.max_overlap)[: limits.keep]
-    return Found(boxes[keep], scores[keep], labels[keep].astype(np.int64))
+    stay = suppressed(boxes, groups, limits.max_overlap)
+    keep = stay[: limits.keep]
+    left_out = left_out_of(scores[stay], scores[-1], len(hits) >= limits.candidates, limits)
+    return Found(boxes[keep], scores[keep], labels[keep].astype(np.int64), left_out)
+
+
+def left_out_of(hands: Floats, lowest: np.float32, is_full: bool, limits: Thresholds) -> float:
+    """`Found.left_out`: scores of all hands, best first, the lowest candidate's, and whether there may have been more
+    candidates."""
+    if len(hands) > limits.keep:
+        return float(hands[limits.keep])
+    return float(lowest) if is_full else 0.0
 
 
 def scores_of(logits: Floats, kind: ScoreKind) -> Floats:

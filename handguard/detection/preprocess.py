@@ -52,6 +52,11 @@ class Placement:
         return max(1, round(width * self.scale)), max(1, round(height * self.scale))
 
     @property
+    def area_px(self) -> NDArray[np.float32]:
+        """The crop as a box `(1, 4)` xyxy in pixels of the whole picture."""
+        return np.append(self._origin[:2], self._origin[:2] + self._limit[:2])[None]
+
+    @property
     def halvings(self) -> int:
         """How often the crop is halved before it is resized."""
         (width, height), scale, times = self.size_px, self.scale, 0

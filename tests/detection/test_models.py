@@ -361,6 +361,21 @@ def test_a_network_gone_mad_raises_instead_of_finding_nothing(model: Path):
         detector.detect(picture())
 
 
+@pytest.mark.parametrize(("sure", "is_flooded"), [(0.06, True), (0.04, False)])
+def test_hands_beyond_the_limit_count_as_one_that_fills_the_region_if_they_count_at_all(
+    model: Path, sure: float, is_flooded: bool
+):
+    region = Region(8, 4, 152, 84)
+    detector = load_detector(Choice(str(model), "torch-cpu", min_score=0.01), region)
+    logits, offsets = detector.engine.infer()
+    every = np.full_like(logits, np.log(sure / (1 - sure)))  # the operating point of the card is 0.05
+    detector.engine.infer = lambda: (every, np.zeros_like(offsets))
+    hands = detector.detect(picture())
+    assert len(hands) > 1
+    assert (hands.boxes_px[-1].tolist() == [8, 4, 152, 84]) == is_flooded
+    assert hands.scores.max() == pytest.approx(sure)
+
+
 def test_the_card_survives_writing_and_reading(model: Path):
     files = locate(str(model))
     assert replace(read_card(files), weights_sha256="") == CARD

@@ -78,6 +78,31 @@ def test_more_hands_than_candidates_keeps_the_best():
     assert hands.scores.min() > 0.6
 
 
+def apart(count: int) -> tuple[np.ndarray, np.ndarray]:
+    """Logits of so many hands that nowhere overlap, the first one best, and their priors."""
+    at = (np.indices((32, 32)).reshape(2, -1).T[:count] + 0.5) / 32
+    priors = np.concatenate([at, np.full((count, 2), 0.01)], axis=1).astype(np.float32)
+    logits = np.stack([np.linspace(5, 4, count), np.full(count, -20)], axis=1).astype(np.float32)
+    return logits, priors
+
+
+@pytest.mark.parametrize(
+    ("hands", "candidates", "keep", "left_out"),
+    [
+        (20, 21, 20, None),  # everything is looked at
+        (20, 20, 20, 19),  # there may have been more: the last candidate says how sure they were at most
+        (20, 15, 20, 14),
+        (20, 21, 12, 12),  # the first hand that is beyond the limit
+        (20, 15, 12, 12),
+    ],
+)
+def test_how_sure_what_is_left_out_may_have_been(hands: int, candidates: int, keep: int, left_out: int | None):
+    logits, priors = apart(hands)
+    limits = Thresholds(0.5, candidates=candidates, keep=keep)
+    told = found(logits, np.zeros((hands, 4), np.float32), priors, ScoreKind.SIGMOID, limits)
+    assert told.left_out == (0.0 if left_out is None else scores_of(logits, ScoreKind.SIGMOID)[left_out, 0])
+
+
 @given(st.integers(0, 2**32 - 1), st.integers(1, 60))
 def test_suppression_keeps_the_best_and_leaves_no_overlap(seed: int, count: int):
     rng = np.random.default_rng(seed)

@@ -91,6 +91,20 @@ def test_hands_are_those_of_the_postprocess(kind: ScoreKind, one_class: bool, mi
     assert ours.labels.tolist() == expected.labels.tolist()
 
 
+@pytest.mark.parametrize(("candidates", "keep"), [(400, 200), (12, 200), (400, 3), (12, 3), (10_000, 10_000)])
+def test_what_is_left_out_is_as_sure_as_the_postprocess_says(candidates: int, keep: int):
+    rng = np.random.default_rng(11)
+    priors = network().priors.numpy()
+    logits = rng.normal(-2, 1.5, (len(priors), 2)).astype(np.float32)
+    offsets = np.zeros((len(priors), 4), np.float32)
+    limits = Thresholds(0.3, candidates=candidates, keep=keep)
+    tensors = (torch.from_numpy(one) for one in (logits, offsets, priors))
+    ours = found_in(table_of(*tensors, ScoreKind.SIGMOID, limits).numpy(), limits)
+    expected = found(logits, offsets, priors, ScoreKind.SIGMOID, limits)
+    assert ours.left_out == pytest.approx(expected.left_out, abs=1e-6)
+    assert (expected.left_out > 0) == (candidates == 12 or keep == 3)
+
+
 @pytest.mark.parametrize("max_overlap", [0.1, 0.3, 0.45])
 def test_boxes_are_doubles_from_the_overlap_on_that_the_postprocess_has(max_overlap: float):
     rng = np.random.default_rng(8)
@@ -215,6 +229,19 @@ def test_a_network_gone_mad_raises_instead_of_finding_nothing():
     )
     with pytest.raises(ValueError, match="not finite"):
         detector.detect(Frame(0, 0, photograph(128, 96)))
+
+
+def test_a_network_gone_wild_leaves_no_place_free():
+    wild = network()
+    for predictor in wild.class_head.predictors:
+        torch.nn.init.zeros_(predictor.weight)
+        torch.nn.init.constant_(predictor.bias, 30.0)  # every score is 1: which hands are looked at is chance
+    limits, region = Thresholds(0.05, candidates=9, one_class_per_hand=True), Region(20, 10, 148, 106)
+    detector = DeviceDetector(CARD, DeviceEngine(wild, (128, 96), "cpu", "float32"), limits, region)
+    frame = Frame(3, 7, photograph(200, 120))
+    hands = detector.detect(frame)
+    assert hands.boxes_px[-1].tolist() == [20, 10, 148, 106] and hands.scores[-1] == 1
+    assert len(hands) > 1 and (hands.frame_seq, hands.captured_ns) == (3, 7)
 
 
 def test_a_download_that_did_not_happen_cannot_pass_for_the_last_one():

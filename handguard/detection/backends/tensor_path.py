@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from handguard.detection.coding import CENTER_VARIANCE, MAX_LOG_RATIO, SIZE_VARIANCE
-from handguard.detection.postprocess import Found, Thresholds
+from handguard.detection.postprocess import Found, Thresholds, left_out_of
 from handguard.detection.preprocess import AVERAGED_BELOW, GRAY, Placement
 from handguard.detection.scores import ScoreKind
 
@@ -144,5 +144,9 @@ def found_in(table: NDArray[np.float32], limits: Thresholds) -> Found:
     """The hands of a downloaded table. Raises `ValueError` if the network was not finite."""
     if not np.isfinite(table[-1, :SAID]).all():
         raise ValueError("the network's answer is not finite")
-    hands = table[:-1][table[:-1, 6] == 1][: limits.keep]
-    return Found(hands[:, :4].copy(), hands[:, 4].copy(), hands[:, 5].astype(np.int64))
+    candidates = table[:-1]
+    every, lowest = candidates[candidates[:, 6] == 1], candidates[-1, 4]
+    is_full = len(candidates) >= limits.candidates and bool(lowest >= limits.min_score)
+    hands = every[: limits.keep]
+    left_out = left_out_of(every[:, 4], lowest, is_full, limits)
+    return Found(hands[:, :4].copy(), hands[:, 4].copy(), hands[:, 5].astype(np.int64), left_out)
