@@ -56,9 +56,9 @@ def found(
     boxes = decoded(box_offsets[prior_index], priors[prior_index])
     groups = np.zeros_like(labels) if limits.one_class_per_hand else labels
     stay = suppressed(boxes, groups, limits.max_overlap)
-    keep = stay[: limits.keep]
-    left_out = left_out_of(scores[stay], scores[-1], len(hits) >= limits.candidates, limits)
-    return Found(boxes[keep], scores[keep], labels[keep].astype(np.int64), left_out)
+    keep, sure = stay[: limits.keep], scores[stay]
+    left_out = left_out_of(sure, scores[-1], len(hits) >= limits.candidates, limits)
+    return Found(boxes[keep], sure[: limits.keep], labels[keep].astype(np.int64), left_out)
 
 
 def left_out_of(hands: Floats, lowest: np.float32, is_full: bool, limits: Thresholds) -> float:

@@ -94,20 +94,22 @@ def make_room(folder: Path, suffixes: tuple[str, ...]) -> None:
     goes first. The newest stays, however large. What another process takes away meanwhile is gone as well.
     """
     total = 0
-    for number, newest in enumerate(sorted(folder.glob(f"*{suffixes[0]}"), key=_last_used, reverse=True)):
-        parts = [part for suffix in suffixes if (part := newest.with_suffix(suffix)).exists()]
-        with suppress(FileNotFoundError):
-            total += sum(part.stat().st_size for part in parts)
+    newest_first = sorted(folder.glob(f"*{suffixes[0]}"), key=lambda path: _used_and_size(path)[0], reverse=True)
+    for number, kept in enumerate(newest_first):
+        parts = [kept.with_suffix(suffix) for suffix in suffixes]
+        total += sum(_used_and_size(part)[1] for part in parts)
         if number and total > LIMIT_BYTES:
             for part in parts:
                 part.unlink(missing_ok=True)
 
 
-def _last_used(path: Path) -> int:
+def _used_and_size(path: Path) -> tuple[int, int]:
+    """When it was last used, in ns, and its bytes; 0 and 0 for what is gone."""
     try:
-        return path.stat().st_mtime_ns
+        told = path.stat()
     except FileNotFoundError:
-        return 0
+        return 0, 0
+    return told.st_mtime_ns, told.st_size
 
 
 def tell_damaged(path: Path, error: Exception) -> None:
