@@ -139,8 +139,8 @@ def train_command(job: Job, listener: Listener) -> None:
     teacher = teacher_for(recipe, job.teacher) if job.teacher else None
     if teacher is not None:
         recipe, inherited = replace(recipe, teacher=teacher.words), [*inherited, *teacher.data]
-        train_set, goes_on = load_split(job.data, Split.TRAIN), (job.out / CHECKPOINT).exists()
-        start = None if network else slim_start(recipe, teacher, train_set, goes_on=goes_on)
+        goes_on = (job.out / CHECKPOINT).exists()
+        start = None if network else slim_start(recipe, teacher, load_split(job.data, Split.TRAIN), goes_on=goes_on)
         if start is not None:
             network, recipe = start[0], replace(recipe, start=start[1])
     course = Course(sides, ordered.augmentation, ordered.source_weights, inherited=inherited)
