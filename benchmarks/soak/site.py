@@ -87,10 +87,13 @@ def mounted(disk: Path) -> bool:
 
 
 def as_urgent_as_us(pid: int) -> None:
-    """A session has its own share of the machine; give this one the weight that the soak was given."""
+    """A session has its own share of the machine; give this one the weight that the soak was given, if it has one.
+
+    `autogroup` is empty for a process in a control group of its own, as in a container: then no session has a share.
+    """
     with suppress(OSError):
-        weight = Path("/proc/self/autogroup").read_text().split()[-1]
-        Path(f"/proc/{pid}/autogroup").write_text(weight)
+        if told := Path("/proc/self/autogroup").read_text().split():
+            Path(f"/proc/{pid}/autogroup").write_text(told[-1])
 
 
 class CameraProgram:
@@ -106,6 +109,7 @@ class CameraProgram:
         as_urgent_as_us(self._program.pid)
         assert self._program.stdout is not None
         if self._program.stdout.readline() != b"ready\n":
+            self.close()
             raise RuntimeError("the camera did not start")
 
     @property

@@ -13,6 +13,7 @@ import pytest
 from benchmarks.soak import __main__ as soaking
 from benchmarks.soak.__main__ import Soak
 from benchmarks.soak.account import verdicts
+from benchmarks.soak.site import as_urgent_as_us
 
 QUIET_SEED = 52  # nothing goes wrong by chance in 46 s
 
@@ -49,3 +50,12 @@ def test_a_soak_in_which_the_machine_never_runs_is_no_soak(soak, monkeypatch):
     monkeypatch.setattr(soaking, "FIRST_RUN_S", 0.0)
     with pytest.raises(RuntimeError, match=r"the machine has not run once; .*world\.jsonl has what was said"):
         soak.look()
+
+
+@pytest.mark.parametrize("told", ["", "/autogroup-1 nice 0\n"], ids=["in a container", "in a session"])
+def test_a_session_has_the_weight_of_ours_where_there_is_one(told, monkeypatch):
+    written = []
+    monkeypatch.setattr("benchmarks.soak.site.Path.read_text", lambda path: told)
+    monkeypatch.setattr("benchmarks.soak.site.Path.write_text", lambda path, text: written.append((str(path), text)))
+    as_urgent_as_us(7)
+    assert written == ([("/proc/7/autogroup", "0")] if told else [])
