@@ -6,7 +6,7 @@ PYTEST := $(BIN)/pytest --numprocesses $(JOBS) --max-worker-restart 0 --dist loa
 CORE_TESTS := tests/safety tests/test_permission_machine.py $(wildcard tests/test_pipeline*.py tests/relay/test_keeper.py tests/relay/test_keeper_[ms]*.py)
 
 .DEFAULT_GOAL := help
-.PHONY: help venv tools numbers bench peers audit demo lint types unit test mutation faults soak clean
+.PHONY: help venv tools numbers bench peers audit demo lint types unit test mutation faults soak soak-calm clean
 
 help: ## print this list
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
@@ -57,6 +57,9 @@ mutation: tools ## make the safety core wrong in every small way; rewrites docs/
 
 soak: venv ## the whole system for HOURS=2 with faults by chance; rewrites docs/soak.md
 	$(BIN)/python -m benchmarks.soak --hours $(or $(HOURS),2)
+
+soak-calm: venv ## HOURS=1 of one life with nothing wrong, for its memory; rewrites docs/soak.md
+	$(BIN)/python -m benchmarks.soak --calm --hours $(or $(HOURS),1) --out out/soak-calm
 
 test: lint types unit ## everything that must pass before a change is kept
 

@@ -2,6 +2,8 @@
 
 Everything is logged as it happens under --out, so that a soak that was killed
 leaves what it had; `--only-account` makes the account of such a folder again.
+With `--calm` nothing goes wrong but reaching hands: the memory of one life of every
+process is watched, which a soak with its lives of minutes cannot show.
 """
 
 from __future__ import annotations
@@ -85,7 +87,7 @@ class Logs:
 class Soak:
     """One soak. `run` returns when the time is up or somebody stops it."""
 
-    def __init__(self, out: Path, seed: int, stack: ExitStack) -> None:
+    def __init__(self, out: Path, seed: int, stack: ExitStack, is_calm: bool = False) -> None:
         self._places = places = Places(out)
         self._world = os.open(places.log("world"), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
         self.note("begin", seed=seed, commit=commit())
@@ -99,8 +101,8 @@ class Soak:
         self.service = Service(places, self.camera.port, self.note)
         stack.callback(self.service.close)
         self.person = Person(self.observer, self.boards, self.service, self.note)
-        press = self.person.press
-        self.trouble = Trouble(seed, places, self.camera, self.boards, self.service, self.note, press, has_disk)
+        does = (self.camera, self.boards, self.service, self.note, self.person.press)
+        self.trouble = Trouble(seed, places, *does, has_disk, is_calm)
         self._begun_s, self._memory_due_s = time.monotonic(), 0.0
         self._known: dict[int, tuple[str, float]] = {}  # pid -> role, last seen as a child
 
@@ -152,11 +154,11 @@ def stopping() -> Iterator[list[int]]:
     yield came
 
 
-def run(out: Path, seconds: float, seed: int) -> None:
+def run(out: Path, seconds: float, seed: int, is_calm: bool) -> None:
     """Soak for so long, or until a signal comes."""
     columns = [TextColumn("soak"), BarColumn(), TimeRemainingColumn(), TextColumn("{task.description}")]
     with ExitStack() as stack, stopping() as came, Progress(*columns) as bar:
-        soak = Soak(out, seed, stack)
+        soak = Soak(out, seed, stack, is_calm)
         task = bar.add_task("", total=seconds)
         begin_s = line_due_s = time.monotonic()
         while not came and time.monotonic() - begin_s < seconds:
@@ -178,19 +180,25 @@ def _now(soak: Soak) -> str:
     )
 
 
-def write_account(out: Path, results: Path, pictures: Path, told_page: Path) -> dict[str, Any]:
-    """From the logs and records of a folder to JSON, plots and page."""
+def account_of(out: Path) -> tuple[dict[str, Any], dict[str, list[memory.Point]]]:
+    """What the logs and records of a folder amount to, and every weighing."""
     places, observer = Places(out), Observer()
     world = [json.loads(line) for line in places.log("world").read_text().splitlines()]
     begin_ns, end_ns = world[0]["ns"], world[-1]["ns"]
     for event in Logs(places).until(end_ns):
         observer.hear(event)
     told = account.summary(observer, account.read_runs(places.runs), begin_ns, end_ns) | _of_world(world)
-    told["records"] = account.verdicts(places.runs)
-    keep(results, told)
-    draw_delays(told["per_five_minutes"], pictures / "soak-delays.png")
-    draw_memory(memory.points_of(world), pictures / "soak-memory.png")
-    told_page.write_text(page(told))
+    return told | {"records": account.verdicts(places.runs)}, memory.points_of(world)
+
+
+def write_account(out: Path, results: Path, docs: Path, name: str) -> dict[str, Any]:
+    """From the logs and records of a folder to JSON, plots and page."""
+    told, points = account_of(out)
+    keep(results / f"{name}.json", told)
+    draw_delays(told["per_five_minutes"], docs / "pictures" / f"{name}-delays.png")
+    draw_memory(points, docs / "pictures" / f"{name}-memory.png")
+    kept = [json.loads((results / f"{each}.json").read_text()) for each in ("soak", "soak-calm")]
+    (docs / "soak.md").write_text(page(*kept))
     return told
 
 
@@ -220,15 +228,16 @@ def main() -> int:
     parser.add_argument("--hours", type=float, default=2.0)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--out", type=Path, default=ROOT / "out" / "soak", help="logs and records; must be new")
-    parser.add_argument("--results", type=Path, default=ROOT / "benchmarks" / "results" / "soak.json")
+    parser.add_argument("--calm", action="store_true", help="no faults: soak-calm.json, for the memory of one life")
+    parser.add_argument("--results", type=Path, default=ROOT / "benchmarks" / "results", help="soak.json goes here")
     parser.add_argument("--docs", type=Path, default=ROOT / "docs", help="soak.md and pictures/ go here")
     parser.add_argument("--only-account", action="store_true", help="of an --out that is there")
     wanted = parser.parse_args()
     out = wanted.out.absolute()
     if not wanted.only_account:
         out.mkdir(parents=True)
-        run(out, wanted.hours * 3600, wanted.seed)
-    told = write_account(out, wanted.results, wanted.docs / "pictures", wanted.docs / "soak.md")
+        run(out, wanted.hours * 3600, wanted.seed, wanted.calm)
+    told = write_account(out, wanted.results, wanted.docs, "soak-calm" if wanted.calm else "soak")
     sys.stdout.write(f"records and films stay in {out / 'disk'}, a disk of its own: unmount it when you have them\n")
     short = {name: value for name, value in told.items() if name not in ("per_five_minutes", "machine")}
     sys.stdout.write(json.dumps(short, indent=2) + "\n")

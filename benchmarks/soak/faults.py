@@ -95,11 +95,11 @@ class Schedule:
 
 
 class Trouble:
-    """Draws faults and does them. Tell it `look` often; it sleeps nowhere."""
+    """Draws faults and does them, unless all is to be calm. Tell it `look` often; it sleeps nowhere."""
 
     def __init__(
         self, seed: int, places: Places, camera: CameraProgram, boards: Boards, service: Service,
-        note: Note, press: Callable[[], None], has_disk: bool,
+        note: Note, press: Callable[[], None], has_disk: bool, is_calm: bool = False,
     ) -> None:  # fmt: skip
         self._chance = random.Random(seed)
         self._places, self._camera, self._boards, self._service = places, camera, boards, service
@@ -107,7 +107,8 @@ class Trouble:
         self._later = Schedule()
         self._weights = {name: kind.weight for name, kind in KINDS.items() if has_disk or name != "disk full"}
         self.counts: Counter[str] = Counter()
-        self._plan()
+        if not is_calm:
+            self._plan()
 
     def look(self) -> None:
         """Do what is due."""

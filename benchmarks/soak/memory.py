@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-STARTING_S = 20.0
+STARTING_S = 60.0  # buffers of clips and of reopened cameras are as large as they get
 Point = tuple[float, int, int]  # seconds, KiB, number of the life
 
 

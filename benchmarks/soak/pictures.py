@@ -47,8 +47,8 @@ def _save(figure: Any, file: Path) -> None:
     plt.close(figure)
 
 
-def page(told: dict[str, Any]) -> str:
-    """docs/soak.md."""
+def page(told: dict[str, Any], calm: dict[str, Any]) -> str:
+    """docs/soak.md, of a soak and of a calm one."""
     rows = {
         "wrong states": told["wrong_states"],
         "hours": told["hours"],
@@ -65,12 +65,17 @@ def page(told: dict[str, Any]) -> str:
     table = "\n".join(f"| {what} | {value} |" for what, value in rows.items())
     faults = "\n".join(f"| {name} | {count} |" for name, count in sorted(told["faults_injected"].items()))
     delays = "\n".join(_delay_row(told, name) for name in ("capture_to_open_ms", "capture_to_judged_ms"))
-    sizes = "\n".join(
-        f"| {role} | {of['median']} | {of['most']} | {_or_dash(of['drift_per_hour'])} |"
-        for role, of in told["memory_mib"].items()
+    made_from = {"seed": told["seed"], "commit": told["commit"], "sizes": _sizes(told)}
+    of_calm = {"calm_commit": calm["commit"], "calm_sizes": _sizes(calm)}
+    of_calm |= {f"calm_{name}": calm[name] for name in ("hours", "frames_judged", "stops_by_hand", "wrong_states")}
+    return PAGE.read_text().format(table=table, faults=faults, delays=delays, **made_from, **of_calm)
+
+
+def _sizes(told: dict[str, Any]) -> str:
+    rows = told["memory_mib"].items()
+    return "\n".join(
+        f"| {role} | {of['median']} | {of['most']} | {_or_dash(of['drift_per_hour'])} |" for role, of in rows
     )
-    made_from = {"seed": told["seed"], "commit": told["commit"]}
-    return PAGE.read_text().format(sizes=sizes, table=table, faults=faults, delays=delays, **made_from)
 
 
 def _or_dash(value: float | None) -> str:
