@@ -91,8 +91,8 @@ def golden_of(files: ModelFiles) -> Golden | None:
     min_score = max(card.operating_point.min_score, LOWEST_SCORE)
     if not _has_clear(_answer(files, card.input_px, *REFERENCE, min_score), min_score + LEAST_CHANGE):
         return None
-    references = {size: _answer(files, size, *REFERENCE, min_score) for size in sizes_of(card)}
     compiled = [("openvino", precision) for precision in _compiled_precisions()]
+    references = {size: _answer(files, size, *REFERENCE, min_score) for size in sizes_of(card)}
     apart = [
         _apart(" ".join(way), references[size], _answer(files, size, *way, min_score / 2))
         for way in compiled
