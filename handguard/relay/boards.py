@@ -14,7 +14,7 @@ from handguard.relay.gpio import Gpio
 from handguard.relay.heartbeat import Heartbeat
 from handguard.relay.kmtronic import Kmtronic
 from handguard.relay.lcus import Lcus
-from handguard.relay.modbus_board import ModbusRtu, ModbusTcp
+from handguard.relay.modbus_board import ModbusRtu, ModbusTcp, numeric
 from handguard.relay.numato import Numato
 from handguard.relay.pair import Pair, both
 
@@ -75,10 +75,14 @@ def open_board(settings: BoardSettings, *, exclusive: bool = True) -> Relay:
 
 
 def located(settings: BoardSettings) -> BoardSettings:
-    """The same, with paths that hold wherever a program is started."""
+    """The same, with paths that hold wherever a program is started, and numbers for the names of computers.
+
+    A name server that does not answer would keep a keeper waiting, so names are looked up
+    once, at the start. Raises `ConfigError` for what is no address, `DeviceMissing` for an unknown name.
+    """
     second = located(settings.second) if settings.second else None
     is_path = settings.kind not in ON_THE_NETWORK
-    port = os.path.abspath(settings.port) if is_path else settings.port
+    port = os.path.abspath(settings.port) if is_path else numeric(settings.port)
     return replace(settings, port=port, second=second)
 
 

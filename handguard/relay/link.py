@@ -4,7 +4,7 @@
 path. A thread of its own listens to the keeper. When the keeper dies, or says
 nothing for `silence_ms` although it reports twenty times a second, that thread
 kills what is left of it, opens the port beside any lock and writes OFF itself,
-again and again until the port has taken the whole series or ten seconds are over.
+again and again, for hours if need be, until the port has taken the whole series.
 From then on the link is lost for good: `report` shows why, and only a restart of
 the monitor brings a new keeper.
 
@@ -27,7 +27,7 @@ from handguard.errors import DeviceError, DeviceMissing, HandguardError
 from handguard.relay.board import BoardSettings, Command
 from handguard.relay.boards import located, open_board, promised
 from handguard.relay.keeper_child import ended, spawned
-from handguard.relay.keeper_state import MS, KeeperLimits
+from handguard.relay.keeper_state import KeeperLimits
 from handguard.relay.reserve import Reserve
 from handguard.relay.serial_port import port_notice
 from handguard.relay.wire import (
@@ -45,8 +45,8 @@ from handguard.types import KeeperReport, Output, Permit
 START_LIMIT_S = 15.0  # a new interpreter on a busy machine
 READBACK_LIMIT_S = 4.0  # a board that needs rest is asked once a second
 CLOSE_LIMIT_S = 8.0  # above the keeper's own limit for a lost board
-EMERGENCY_LIMIT_S = 10.0
-EMERGENCY_RETRY_S = 0.05
+EMERGENCY_LIMIT_S = 10.0  # from then on tried once a second; a link that is closed does not wait longer
+EMERGENCY_RETRY_S, EMERGENCY_REMINDER_S = 0.05, 1.0
 SILENT = "relay board: it answers no question about its contact, so that one that does not follow is not seen"
 _COMMANDS = {Output.OFF: Command.OFF, Output.ON: Command.ON}
 _OUTPUTS = {command: output for output, command in _COMMANDS.items()}
@@ -248,14 +248,18 @@ class KeeperLink:
         self._keeper.wait()
 
     def _say_off_repeatedly(self) -> None:
-        """OFF three times 100 ms apart, as the keeper would; lost attempts are repeated, bounded."""
-        give_up_ns, taken = time.monotonic_ns() + int(EMERGENCY_LIMIT_S * 1000) * MS, 0
-        while taken < 3 and time.monotonic_ns() < give_up_ns:
+        """OFF three times 100 ms apart, as the keeper would; lost attempts are repeated, after the limit slowly."""
+        patient_s, taken = time.monotonic() + EMERGENCY_LIMIT_S, 0
+        while taken < 3:
             is_taken = self.emergency_off()
             taken += is_taken
             if not is_taken:
                 self._add_fault(RELAY_UNREACHED)
-            time.sleep(2 * EMERGENCY_RETRY_S if is_taken else EMERGENCY_RETRY_S)
+            is_late = time.monotonic() > patient_s
+            if is_late and self._is_closing:
+                return
+            pause_s = EMERGENCY_REMINDER_S if is_late else EMERGENCY_RETRY_S
+            time.sleep(2 * EMERGENCY_RETRY_S if is_taken else pause_s)
 
     def _add_fault(self, fault: str) -> None:
         with self._lock:

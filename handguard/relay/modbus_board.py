@@ -46,7 +46,7 @@ BAUD = 9600
 SLAVE_MS = 10.0  # a board's own time for an answer; generous
 TCP_REST_MS = 20  # servers were seen to answer only the first of two requests that come together
 LATE_MS = 250  # how much longer than asked a flash-on may last
-CONNECT_LIMIT_S = 0.5
+CONNECT_LIMIT_S = 0.1  # a lost request is repeated after 1 s only; of two boards, both within the link's patience
 UNACKNOWLEDGED_MS = 300  # how long the kernel believes in a peer that acknowledges nothing
 _TCP_USER_TIMEOUT = 18  # in linux/tcp.h; socket has the name on some platforms only
 _PROVED_BY = "figures of `handguard relay commission` in which a repeated flash-on begins anew"
@@ -242,6 +242,15 @@ def address(port: str) -> tuple[str, int]:
     if not host or "/" in host or not is_number:
         raise ConfigError(mismatch("relay.port", "an address like 192.168.1.200:502", repr(port)))
     return host, int(number_text)
+
+
+def numeric(port: str) -> str:
+    """The address with numbers in place of a name. Raises `ConfigError`, or `DeviceMissing` for an unknown name."""
+    host, number_ = address(port)
+    try:
+        return f"{socket.gethostbyname(host)}:{number_}"
+    except (OSError, ValueError) as error:  # a name with an empty part is no OSError
+        raise DeviceMissing(f"relay.port: {port}: expected a name that can be looked up, found: {error}") from None
 
 
 def rest_ms(baud: int) -> int:

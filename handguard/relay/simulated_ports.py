@@ -68,16 +68,21 @@ class Terminal:
 
 
 class TcpPort:
-    """A listening port with any number of users; the number stays the same after a replugging."""
+    """A listening port with any number of users; the number stays the same after a replugging.
+
+    While it is unplugged nobody is refused: who connects hears nothing, as of a board whose cable was pulled.
+    """
 
     def __init__(self, link: Path) -> None:
         self._link = link
         self._number = 0
         self._server: socket.socket | None = None
+        self._unheard: list[socket.socket] = []  # while unplugged: the port, and what keeps it full
         self._users: dict[int, socket.socket] = {}
         self._newest: socket.socket | None = None  # who spoke last, and is answered
 
     def plug(self) -> dict[str, object]:
+        self._leave_unheard()
         self._server = socket.create_server(("127.0.0.1", self._number))
         self._server.setblocking(False)
         self._number = self._server.getsockname()[1]
@@ -91,6 +96,12 @@ class TcpPort:
         for one in (*self._users.values(), *([self._server] if self._server else [])):
             one.close()
         self._users, self._server, self._newest = {}, None, None
+        self._unheard = _full_port(self._number)
+
+    def _leave_unheard(self) -> None:
+        for one in self._unheard:
+            one.close()
+        self._unheard = []
 
     def fds(self) -> list[int]:
         return [*self._users, *([self._server.fileno()] if self._server else [])]
@@ -120,3 +131,13 @@ class TcpPort:
         with suppress(OSError):
             if self._newest is not None:
                 self._newest.send(message)
+
+
+def _full_port(number: int) -> list[socket.socket]:
+    """A port of this machine whose queue is full: the kernel drops whatever asks to be connected."""
+    port = socket.create_server(("127.0.0.1", number), backlog=0)
+    waiting = [socket.socket() for _ in range(2)]
+    for one in waiting:
+        one.setblocking(False)
+        one.connect_ex(("127.0.0.1", number))
+    return [port, *waiting]

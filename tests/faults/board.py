@@ -18,6 +18,7 @@ AT_ONCE_MS, HAND_MS, TIMEOUT_MS = 100, 100, 150
 OWN = Build(("heartbeat",), cable=True)  # a board with a time limit of its own and feedback from the contactor
 FINE = BoardFaults()
 TWO = Build(("lcus", "lcus"), (FINE, FINE), cable=True)
+NETWORKED = Build(("modbus-tcp", "lcus"), (FINE, FINE))
 WELDED = Build(("heartbeat", "numato"), (BoardFaults(welded=True), FINE))
 MUMBLING = Build(faults=(BoardFaults(echo_garbage=True, silent=True),))
 ANSWER_SIZE, INPUTS_AT = 12, 5
@@ -87,6 +88,13 @@ def pulled_and_pushed(stand: Stand) -> None:
     stand.boards[0].replug()
 
 
+def off_the_network(stand: Stand) -> None:
+    """Long enough that a keeper which waits for an answer would be taken for dead."""
+    stand.boards[0].unplug()
+    assert stand.until(lambda: not stand.is_on())
+    time.sleep(1.0)
+
+
 def long_enough(stand: Stand) -> None:
     """Feedback counts once the contactor has had its time."""
     time.sleep(EDM_MS / 1000)
@@ -141,5 +149,10 @@ FAULTS = (
     Fault("B17", "a board without feedback answers everything with noise", "a board that echoes garbage and nothing else",
           "it has no feedback, and the record says so at every tick", Reaction.RUNS_ON, HAND_MS, '"contactor_open":null',
           Live(lambda stand: None, lambda stand: None, MUMBLING)),
+    Fault("B18", "a board on the network is cut off for a second, and holds its contact",
+          "its connection ends, and whoever connects hears nothing; a sound board in series",
+          "a write or a look fails; the other is told OFF; attempts to connect are given up soon",
+          STOP, AT_ONCE_MS, "relay-port",
+          Live(off_the_network, lambda stand: stand.boards[0].replug(), NETWORKED)),
 )
 # fmt: on

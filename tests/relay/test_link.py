@@ -214,7 +214,7 @@ def test_a_second_keeper_of_one_board_is_refused_in_one_sentence_and_the_first_w
     request.addfinalizer(first.close)
     with pytest.raises(DeviceMissing) as refused:
         KeeperLink(BoardSettings(kind, board.port.replace("127.0.0.1", "localhost")))
-    where = board.port.replace("127.0.0.1", "localhost")
+    where = board.port  # names are looked up first
     assert str(refused.value) == f"relay.port: {where}: expected a free port, found it in use by another process"
     monitor = Monitor(first)
     monitor.send(OFF)
@@ -381,13 +381,55 @@ def test_an_emergency_off_is_repeated_until_the_port_is_back(board, monitor):
     assert first_off_after(board, replugged_ns) < SLACK_MS
 
 
-def test_an_emergency_off_gives_up_after_its_limit(board, monitor, monkeypatch):
-    monkeypatch.setattr(link_module, "EMERGENCY_LIMIT_S", 0.2)
+def test_an_emergency_off_is_said_however_late_the_port_is_back(board, monitor, monkeypatch):
+    monkeypatch.setattr(link_module, "EMERGENCY_LIMIT_S", 0.1)
+    monkeypatch.setattr(link_module, "EMERGENCY_REMINDER_S", 0.2)
+    monitor.run(board)
     board.unplug()
     os.kill(monitor.link.keeper_pid, signal.SIGKILL)
-    monitor.link._listener.join(10)
-    assert not monitor.link._listener.is_alive()
+    assert not monitor.until(lambda: not monitor.link._listener.is_alive(), limit_s=1)
+    replugged_ns = time.monotonic_ns()
+    board.replug()
+    assert first_off_after(board, replugged_ns) < 200 + SLACK_MS
     assert {"keeper-dead", "relay-unreached"} <= monitor.link.report().faults
+
+
+def test_a_link_that_is_closed_does_not_wait_for_a_port_for_ever(board, settings, monkeypatch):
+    monkeypatch.setattr(link_module, "EMERGENCY_LIMIT_S", 0.2)
+    link = KeeperLink(settings)
+    board.unplug()
+    os.kill(link.keeper_pid, signal.SIGKILL)
+    link.close()
+    assert not link._listener.is_alive()
+
+
+def test_a_board_that_comes_back_to_the_network_is_told_off_by_the_same_keeper(make_board, request):
+    """Who connects meanwhile hears nothing, and a keeper that waits for that too long looks dead."""
+    board = make_board("modbus-tcp")
+    link = KeeperLink(BoardSettings("modbus-tcp", board.port))
+    request.addfinalizer(link.close)
+    monitor = Monitor(link).run(board)
+    board.unplug()
+    assert monitor.until(lambda: "relay-port" in link.report().faults, ON)
+    assert not monitor.until(lambda: link.report().faults & link_module.LOST, OFF, limit_s=2)
+    replugged_ns = time.monotonic_ns()
+    board.replug()
+    assert first_off_after(board, replugged_ns) < 1000 + SLACK_MS
+    monitor.run(board)
+
+
+def test_a_name_that_nobody_knows_is_refused_in_one_sentence():
+    with pytest.raises(DeviceMissing, match=r"relay\.port: board\.invalid:502: expected a name that can be looked up"):
+        KeeperLink(BoardSettings("modbus-tcp", "board.invalid:502"))
+
+
+def test_a_name_is_looked_up_once_at_the_start(make_board, request, monkeypatch):
+    """A name server that hangs later would keep the keeper, or an emergency OFF, waiting."""
+    board = make_board("modbus-tcp")
+    link = KeeperLink(BoardSettings("modbus-tcp", board.port.replace("127.0.0.1", "localhost")))
+    request.addfinalizer(link.close)
+    assert board.port in " ".join(Path(f"/proc/{link.keeper_pid}/cmdline").read_text().split("\0"))
+    assert link._board.port == board.port
 
 
 def test_an_emergency_off_to_a_port_that_takes_nothing_is_no_success(link, monkeypatch):
