@@ -31,15 +31,20 @@ def appearing_whole(path: Path) -> Iterator[Path]:
     fresh = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     try:
         yield fresh
-        _sync(fresh, os.O_RDONLY)
+        _sync(fresh)
         os.replace(fresh, path)
     finally:
         fresh.unlink(missing_ok=True)
-    _sync(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+    sync_folder(path.parent)
 
 
-def _sync(path: Path, flags: int) -> None:
-    fd = os.open(path, flags)
+def sync_folder(folder: Path) -> None:
+    """Make the names in it durable: a new file may be gone after a power cut otherwise. Raises `OSError`."""
+    _sync(folder, os.O_DIRECTORY)
+
+
+def _sync(path: Path, flags: int = 0) -> None:
+    fd = os.open(path, os.O_RDONLY | flags)
     try:
         os.fsync(fd)
     finally:

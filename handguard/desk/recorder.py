@@ -9,7 +9,8 @@ frames are then missing in a clip, which counts them, and nothing else happens.
     cutting room  take → room on disk → films     at the lowest, one after another
 
 Started again in the middle of a run it goes on: trips that have an index on disk are
-done, and a newer one is cut from what pictures there are.
+done, and a newer one is cut from what pictures there are. A cutting room that breaks ends the
+program, so that it is started again and people see why.
 """
 
 from __future__ import annotations
@@ -42,6 +43,7 @@ LAST_S = 8.0  # the time to draw after the run has ended; the monitor waits a li
 WAITING_TAKES = 2  # in memory, while the disk is slow
 OVERLAY_SHARE = 0.5  # a drawn film is smaller than half of the raw one
 NO_FEED = 2  # the exit code without a feed
+BROKEN = 70  # the exit code of a recorder whose cutting room broke (EX_SOFTWARE)
 STOPPED = 128 + signal.SIGTERM  # the exit code of a recorder that was told to go while the run went on
 _OLD_NS = 120_000_000_000  # a trip this long ago has no pictures in the ring any more
 
@@ -56,6 +58,7 @@ class CuttingRoom:
         self._shelf, self._zones = shelf, zones
         self._takes: Queue[tuple[Take, int] | None] = Queue(WAITING_TAKES)
         self._ends_s = float("inf")
+        self.is_broken = False  # by an error that nobody foresaw; nothing is written any more
         self._speaking = threading.Lock()
         self._thread = threading.Thread(target=self._run, name="cutting-room", daemon=True)
         self._thread.start()
@@ -70,7 +73,10 @@ class CuttingRoom:
     def close(self) -> None:
         """Write what waits, but draw no longer than `LAST_S`, then end."""
         self._ends_s = time.monotonic() + LAST_S
-        self._takes.put(None)
+        while not self.is_broken:
+            with suppress(Full):
+                self._takes.put(None, timeout=POLL_S)
+                break
         self._thread.join()
 
     def say(self, notice: Notice) -> None:
@@ -81,10 +87,17 @@ class CuttingRoom:
     def _run(self) -> None:
         behind = max(CUTTING_NICE, os.getpriority(os.PRIO_PROCESS, 0))
         os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), behind)
+        try:
+            self._write_all()
+        except BaseException:
+            self.is_broken = True
+            raise
+
+    def _write_all(self) -> None:
         for take, origin_ns in iter(self._takes.get, None):
             try:
                 self._write(take, origin_ns)
-            except OSError as error:
+            except (OSError, ValueError, HandguardError) as error:
                 self.say(ClipLost(take.name, str(error)))
 
     def _write(self, take: Take, origin_ns: int) -> None:
@@ -108,6 +121,11 @@ class Recorder:
     def __init__(self, spans: Spans, room: CuttingRoom, seen_trips: int) -> None:
         self._cutter, self._room = Cutter(spans, seen_trips), room
         self._origin_ns = 0
+
+    @property
+    def is_broken(self) -> bool:
+        """Nothing that it hands over is written any more."""
+        return self._room.is_broken
 
     def see(self, view: View) -> None:
         """Keep the picture, and look whether the machine tripped."""
@@ -142,16 +160,19 @@ def trips_on_disk(folder: Path) -> int:
 
 
 def follow(reader: FeedReader, recorder: Recorder, stopping: threading.Event) -> None:
-    """Record until the monitor ends, or until `stopping`; then cut what is open."""
+    """Record until the monitor ends, or until `stopping`; then cut what is open.
+
+    A take ends at its time, also where there is always a newer view because this computer is too slow.
+    """
     parent, turn = os.getppid(), 0
-    while not (reader.closed or stopping.is_set() or os.getppid() != parent):
+    while not (reader.closed or stopping.is_set() or recorder.is_broken or os.getppid() != parent):
         view = reader.newest(turn)
+        if view is not None:
+            turn = view.turn
+            recorder.see(view)
+        recorder.tick(time.monotonic_ns())
         if view is None:
-            recorder.tick(time.monotonic_ns())
             time.sleep(POLL_S)
-            continue
-        turn = view.turn
-        recorder.see(view)
     recorder.tick(time.monotonic_ns(), "the run ended")
 
 
@@ -174,6 +195,8 @@ def main(arguments: list[str]) -> int:
     follow(reader, Recorder(Spans(options.pre_s, options.post_s), room, trips_on_disk(shelf.own)), stopping)
     room.close()
     reader.close()
+    if room.is_broken:
+        return BROKEN
     return STOPPED if stopping.is_set() else 0
 
 

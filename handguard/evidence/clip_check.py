@@ -1,7 +1,9 @@
 """Are the films still those of the book? Every hash is taken again.
 
 A film that retention removed is gone for a reason, and the book of that later run
-says so; a film that is gone without such a word, or changed, is damage.
+says so; a film that is gone without such a word, or changed, is damage. The word counts
+only in a book that verifies against the key of the run whose film it was. It excuses what
+is gone: a film that lies there is held to its hash, whatever anybody says.
 
 A monitor that was killed may leave films that its book does not name any more: the
 recorder finished them when nobody could write. They are told by name. They prove
@@ -12,15 +14,19 @@ from __future__ import annotations
 
 import sqlite3
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from handguard.digest import sha256_of
 from handguard.errors import RecordingError
 from handguard.evidence.clips import FOLDER
-from handguard.evidence.notes import BOOK
+from handguard.evidence.notes import BOOK, key_of
 from handguard.evidence.reading import read_records
 from handguard.evidence.retention import clips_in
 from handguard.evidence.schema import Kind, Record
+from handguard.evidence.signing import PublicKey
+from handguard.evidence.verification import Verdict
+from handguard.evidence.verify import verify
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,17 +51,22 @@ class ClipCheck:
 
 
 def check_clips(run: Path, base: sqlite3.Connection) -> ClipCheck:
-    """Compare every film of a run with its record. `base` is an index with the runs that may have removed some."""
-    removed = _removed(base, run.resolve().name)
+    """Compare every film of a run with its record.
+
+    `base` is an index with the runs that may have removed some. It is asked only where to
+    look: what it says proves nothing.
+    """
+    removals = _Removals(run.resolve(), base)
     good, gone, problems = 0, 0, []
     records = [record for record in read_records(run / BOOK) if record["kind"] == Kind.CLIP.value]
     for record in records:
-        if record["name"] in removed:
-            gone += 1
-        elif problem := _problem(run / FOLDER, record):
-            problems.append(problem)
-        else:
+        problem = _problem(run / FOLDER, record)
+        if not problem:
             good += 1
+        elif not (run / FOLDER / record["file"]).exists() and record["name"] in removals.proven:
+            gone += 1
+        else:
+            problems.append(problem)
     return ClipCheck(good, gone, tuple(problems), _unnamed(run / FOLDER, records))
 
 
@@ -76,12 +87,31 @@ def _unnamed(folder: Path, records: list[Record]) -> tuple[str, ...]:
     return tuple(str(path) for path in found if path.name not in named)
 
 
-def _removed(base: sqlite3.Connection, run: str) -> set[str]:
-    asked = (
-        "SELECT json_extract(record, '$.name') AS name FROM events "
-        "WHERE kind = 'removed' AND json_extract(record, '$.run') = ?"
-    )
-    return {row["name"] for row in base.execute(asked, (run,))}
+@dataclass
+class _Removals:
+    """Films of a run that a book beside it, or its own, says were removed."""
+
+    run: Path
+    base: sqlite3.Connection
+
+    @cached_property
+    def proven(self) -> frozenset[str]:
+        """Their names; books are read only when somebody asks."""
+        asked = "SELECT DISTINCT run FROM events WHERE kind = 'removed' AND json_extract(record, '$.run') = ?"
+        books = [self.run.parent / row["run"] / BOOK for row in self.base.execute(asked, (self.run.name,))]
+        key = key_of(self.run)
+        return frozenset(name for book in books if _is_sound(book, key) for name in self._told_by(book))
+
+    def _told_by(self, book: Path) -> set[str]:
+        told = (record for record in read_records(book) if record["kind"] == Kind.CLIP_REMOVED.value)
+        return {record["name"] for record in told if record["run"] == self.run.name}
+
+
+def _is_sound(book: Path, key: PublicKey) -> bool:
+    try:
+        return verify(book, key).verdict is not Verdict.DAMAGED
+    except RecordingError:
+        return False
 
 
 def _problem(folder: Path, record: Record) -> str:

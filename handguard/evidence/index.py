@@ -71,12 +71,27 @@ def open_index(folder: Path, *, afresh: bool = False, kept: bool = True) -> Iter
     path = folder / INDEX if kept and folder not in runs.values() and folder.name != BOOK else None
     if path is not None and afresh:
         path.unlink(missing_ok=True)
-    base = _opened(path)
+    base = _read_up(path, runs)
     try:
-        _read_on(base, runs)
         yield base
     finally:
         base.close()
+
+
+def _read_up(path: Path | None, runs: dict[str, Path]) -> sqlite3.Connection:
+    """An index with all runs in it: what cannot be read on or written is made anew, and at last in memory."""
+    for place in (path, path, None):
+        base = _opened(place)
+        try:
+            _read_on(base, runs)
+        except BaseException as error:
+            base.close()
+            if place is None or not isinstance(error, sqlite3.DatabaseError):
+                raise
+            _thrown_away(place)
+        else:
+            return base
+    raise AssertionError
 
 
 def _opened(path: Path | None) -> sqlite3.Connection:
@@ -113,7 +128,9 @@ def _thrown_away(path: Path) -> None:
 
 
 def _fits(base: sqlite3.Connection) -> bool:
-    """True if it is of this version; an empty one becomes so. Raises `sqlite3.DatabaseError`."""
+    """True if it is whole and of this version; an empty one becomes so. Raises `sqlite3.DatabaseError`."""
+    if base.execute("PRAGMA quick_check(1)").fetchone()[0] != "ok":
+        return False
     with _transaction(base):
         version = base.execute("PRAGMA user_version").fetchone()[0]
         empty = base.execute("SELECT count(*) FROM sqlite_master").fetchone()[0] == 0

@@ -14,6 +14,7 @@ from the file alone.
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import json
 import os
@@ -23,6 +24,7 @@ from dataclasses import asdict, dataclass
 from enum import Enum
 from pathlib import Path
 
+from handguard.atomic import sync_folder
 from handguard.errors import HandguardError, RecordingError, mismatch
 from handguard.evidence.chain import Link, extend, hash_after, split_line
 from handguard.evidence.reading import read_records
@@ -77,8 +79,7 @@ def add_note(run: Path, note: Note, key: SigningKey) -> None:
         with _locked(run / NOTES) as fd:
             *_, end = (_End(root, 0), *(end for end, _ in _followed(run, root, public)))
             os.ftruncate(fd, end.length_bytes)  # a torn line of a writer that was killed
-            os.pwrite(fd, _line(end.link, note, key), end.length_bytes)
-            os.fsync(fd)
+            _put(fd, _line(end.link, note, key), end.length_bytes)
     except OSError as error:
         raise RecordingError(mismatch(str(run / NOTES), "notes that can be written", error)) from error
 
@@ -102,6 +103,11 @@ def held_moments_ns(run: Path) -> frozenset[int]:
         elif note.action is NoteAction.RELEASE:
             held.pop(note.event_seq, None)
     return frozenset(held.values())
+
+
+def key_of(run: Path) -> PublicKey:
+    """The key that the run's book names in its genesis. Raises `RecordingError`."""
+    return _origin(run)[1]
 
 
 def _origin(run: Path) -> tuple[Link, PublicKey]:
@@ -158,11 +164,21 @@ def _note(body: Record) -> Note:
     return Note(NoteAction(body["action"]), *(body[name] for name in names))
 
 
+def _put(fd: int, line: bytes, at: int) -> None:
+    """The whole line, durable, or nothing of it. Raises `OSError`: a full disk takes a part without a word."""
+    taken = os.pwrite(fd, line, at)
+    if taken != len(line):
+        os.ftruncate(fd, at)
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    os.fsync(fd)
+
+
 @contextmanager
 def _locked(path: Path) -> Iterator[int]:
-    """The file, made if need be, held against other writers."""
+    """The file, made if need be and its name durable, held against other writers."""
     fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
     try:
+        sync_folder(path.parent)
         fcntl.flock(fd, fcntl.LOCK_EX)
         yield fd
     finally:

@@ -25,7 +25,7 @@ LONGEST_BYTES = 64 << 10
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _FILE = re.compile(r"trip-\d{4,9}(-overlay)?\.mp4")
 _NAME = re.compile(r"trip-\d{4,9}")
-_RUN = re.compile(r"[\w .+-]{1,255}")
+_RUN = re.compile(r"[^/\0]{1,255}")  # whatever a folder may be called
 
 
 @dataclass(frozen=True, slots=True)

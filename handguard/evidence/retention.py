@@ -111,7 +111,7 @@ def is_held(clip: StoredClip) -> bool:
         index = read_index(clip.folder / f"{clip.name}.json")
         times = [frame["captured_ns"] for frame in index["frames"]] + [t["at_ns"] for t in index["trips"]]
         return any(min(times) <= moment_ns <= max(times) for moment_ns in moments_ns)
-    except (RecordingError, KeyError, TypeError):
+    except (RecordingError, KeyError, TypeError, ValueError):
         return True
 
 

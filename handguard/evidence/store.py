@@ -16,6 +16,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+from handguard.atomic import sync_folder
 from handguard.errors import RecordingError, mismatch
 
 MAX_LINE_BYTES = 16 << 20  # a line longer than this was not written by us
@@ -125,17 +126,9 @@ class SegmentStore:
         self._fd = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | flags, 0o644)
         opened = os.fstat(self._fd)
         self._identity = (opened.st_dev, opened.st_ino)
-        _sync_directory(self.directory)
+        sync_folder(self.directory)
 
     def _release(self) -> None:
         fd, self._fd = self._fd, -1
         if fd >= 0:
             os.close(fd)
-
-
-def _sync_directory(directory: Path) -> None:
-    fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)

@@ -20,8 +20,11 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Sequence
+from bisect import bisect_left
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -34,16 +37,27 @@ _PERCENTS = {"p50": 50.0, "p99": 99.0, "p999": 99.9, "max": 100.0}
 
 def percentile(ordered: Sequence[float], percent: float) -> float | None:
     """Nearest rank of values in rising order; `percent` in (0, 100]; None if there are no values."""
-    if not ordered:
-        return None
-    rank = math.ceil(round(len(ordered) * percent / 100, 9))  # rounded: 99.9 % of 1000 is 999, not 1000
-    return ordered[max(rank, 1) - 1]
+    return ordered[_rank(len(ordered), percent) - 1] if ordered else None
+
+
+def _rank(count: int, percent: float) -> int:
+    """From 1; rounded: 99.9 % of 1000 is 999, not 1000."""
+    return max(1, math.ceil(round(count * percent / 100, 9)))
 
 
 def percentiles(values: Sequence[float]) -> dict[str, float | int | None]:
     """`{count, p50, p99, p999, max}` of values in any order, to three decimals."""
-    ordered = sorted(round(value, 3) for value in values)
-    return {"count": len(ordered)} | {name: percentile(ordered, share) for name, share in _PERCENTS.items()}
+    return percentiles_of_counts(Counter(round(value, 3) for value in values))
+
+
+def percentiles_of_counts(counts: Mapping[float, int]) -> dict[str, float | int | None]:
+    """The same, of how often each value was found."""
+    ordered = sorted(counts)
+    up_to = list(accumulate(counts[value] for value in ordered))
+    count = up_to[-1] if up_to else 0
+    ranks = {name: _rank(count, share) for name, share in _PERCENTS.items()}
+    found = {name: ordered[bisect_left(up_to, rank)] if count else None for name, rank in ranks.items()}
+    return {"count": count} | found
 
 
 @dataclass(slots=True)
@@ -66,7 +80,7 @@ class Summary:
         self._frames_seen = self._judged = self._warnings = 0
         self._source: tuple[int, int] | None = None
         self._trips: list[_Trip] = []
-        self._judged_ms: list[float] = []
+        self._judged_ms: Counter[float] = Counter()  # to a microsecond: a list would grow by 80 MB a day
         self._states: dict[str, None] = {}  # an ordered set
 
     def add(
@@ -120,7 +134,7 @@ class Summary:
             "warnings": self._warnings,
             "trips": [self._trip_json(trip) for trip in self._trips],
             "response_ms": percentiles(by_hand),
-            "judged_ms": percentiles(self._judged_ms),
+            "judged_ms": percentiles_of_counts(self._judged_ms),
             "states_visited": list(self._states),
         }
 
@@ -143,7 +157,7 @@ class Summary:
         self._last_frame = max(self._last_frame, decision.frame_seq)
         if is_new and decision.detections is not None:
             self._judged += 1
-            self._judged_ms.append((times.judged_ns - times.captured_ns) / 1e6)
+            self._judged_ms[round((times.judged_ns - times.captured_ns) / 1e6, 3)] += 1
 
     def _trip_json(self, trip: _Trip) -> dict[str, Any]:
         seen_ns = trip.captured_ns if trip.event.frame_seq >= 0 else trip.event.at_ns

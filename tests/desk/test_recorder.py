@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,21 +15,25 @@ import av
 import numpy as np
 import pytest
 
-from handguard.desk.feed import FeedWriter
+from handguard.desk import recorder as recorder_module
+from handguard.desk.feed import FeedWriter, View
+from handguard.desk.recorder import CuttingRoom, Recorder, follow
 from handguard.desk.recording import Recording
+from handguard.desk.snapshot import Chronicle
 from handguard.digest import sha256_of
 from handguard.evidence.clips import read_index
 from handguard.evidence.ledger import WritePolicy
-from handguard.evidence.notices import ClipLost, ClipRemoved, ClipSaved, from_line, to_line
+from handguard.evidence.notices import ClipLost, ClipRemoved, ClipSaved, TripMark, from_line, to_line
 from handguard.evidence.reading import read_records
-from handguard.evidence.ring import numbered
+from handguard.evidence.retention import Shelf
+from handguard.evidence.ring import Spans, Take, numbered
 from handguard.evidence.schema import Genesis
 from handguard.evidence.signing import SigningKey
 from handguard.evidence.verification import Verdict
 from handguard.evidence.verify import verify
 from handguard.evidence.writer import EvidenceWriter
 from handguard.types import Output, Permit
-from tests.desk.feeding import REPORT, Camera, cpu_s, gray_of, wait_for
+from tests.desk.feeding import REPORT, Camera, cpu_s, decided, gray_of, wait_for
 
 SHORT = ["--pre-s", "1", "--post-s", "0.5", "--keep-free-bytes", "0"]
 ZONES = '[["intake", "stop", [[10, 10], [100, 10], [100, 80]]]]'
@@ -213,6 +218,20 @@ def test_the_quota_removes_the_oldest_and_says_so(feed, record, book, tmp_path):
     assert not (old / "trip-0007.mp4").exists()
 
 
+def test_a_folder_of_any_name_can_be_made_room_in(feed, record, book, tmp_path):
+    """Somebody has copied a run in a file manager."""
+    old = tmp_path / "runs" / "20261127-120000Z (Kopie, äöü)" / "clips"
+    old.mkdir(parents=True)
+    (old / "trip-0007.mp4").write_bytes(bytes(1_000_000))
+    os.utime(old / "trip-0007.mp4", (1, 1))
+    record(book, "--quota-bytes", "1000000")
+    camera = Camera(feed)
+    camera.shoot(trip=True)
+    wait_for(lambda: book.saved(), camera.shoot)
+    assert [n.run for n in book.notices if isinstance(n, ClipRemoved)] == ["20261127-120000Z (Kopie, äöü)"]
+    assert book.faults == []
+
+
 def test_a_clip_that_does_not_fit_is_said_to_be_lost(feed, record, book):
     record(book, "--quota-bytes", "1000")
     camera = Camera(feed)
@@ -317,6 +336,78 @@ def test_a_recorder_without_a_feed_says_so(tmp_path):
     done = subprocess.run(command, capture_output=True, text=True, timeout=60)
     assert done.returncode == 2
     assert "recorder: feed /proc/1/fd/no: expected a running monitor, found" in done.stderr
+
+
+class Busy:
+    """A feed that always has something newer, as on a computer that is too slow for it."""
+
+    closed = False
+
+    def __init__(self):
+        self._turn, self._chronicle = 0, Chronicle()
+
+    def newest(self, _after):
+        time.sleep(0.005)
+        self._turn += 1
+        snapshot = self._chronicle.snapshot(decided(self._turn, trip=self._turn == 1), REPORT, 0, frozenset())
+        return View(self._turn, snapshot, np.zeros((16, 16, 3), np.uint8))
+
+
+class Room:
+    """A cutting room that only takes."""
+
+    is_broken = False
+
+    def __init__(self):
+        self.takes = []
+
+    def take(self, take, _origin_ns):
+        self.takes.append(take)
+
+
+def test_a_recorder_that_falls_behind_cuts_at_its_time():
+    room, stopping = Room(), threading.Event()
+    ending = threading.Timer(1.5, stopping.set)
+    ending.start()
+    follow(Busy(), Recorder(Spans(pre_s=0.2, post_s=0.1), room, 0), stopping)
+    ending.join()
+    (take,) = room.takes
+    assert take.cut_short == ""
+    assert take.stills[-1].captured_ns - take.trips[0].at_ns < 1_000_000_000
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")  # a room that breaks
+def test_a_cutting_room_that_breaks_ends_the_recorder_so_that_it_comes_back(feed, tmp_path, monkeypatch):
+    monkeypatch.setattr(recorder_module, "save", lambda *_: 1 // 0)
+    clips = clips_of(tmp_path)
+    camera, ended = Camera(feed), threading.Event()
+
+    def shoot():
+        while not ended.is_set():
+            camera.shoot(trip=camera.frame_seq % 10 == 0)
+            time.sleep(0.02)
+
+    shooting = threading.Thread(target=shoot)
+    shooting.start()
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        arguments = [feed.name, "--clips", str(clips), "--runs", str(clips.parents[1]), "--keep-free-bytes", "0"]
+        assert recorder_module.main([*arguments, "--pre-s", "0.1", "--post-s", "0.1"]) == recorder_module.BROKEN
+    finally:
+        ended.set()
+        shooting.join()
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")  # a room that breaks
+def test_a_broken_room_with_a_full_queue_can_be_closed(tmp_path, monkeypatch):
+    monkeypatch.setattr(CuttingRoom, "_write", lambda *_: 1 // 0)
+    room = CuttingRoom(Shelf(tmp_path, tmp_path, 1 << 30), ())
+    for number in range(1, 5):
+        room.take(Take((TripMark(number, 1, 1, "intruded", "intake"),), ()), 0)
+    room.close()
+    assert room.is_broken
 
 
 def test_a_line_that_is_no_notice_is_a_fault(tmp_path, monkeypatch):

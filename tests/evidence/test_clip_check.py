@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 
 import pytest
 
@@ -13,6 +14,7 @@ from handguard.evidence.index import open_index
 from handguard.evidence.notices import ClipRemoved, TripMark
 from handguard.evidence.questions import clips_showing
 from handguard.evidence.ring import Take, still_of
+from handguard.evidence.signing import SigningKey
 from handguard.evidence.writer import EvidenceWriter
 from tests.desk.feeding import decided
 
@@ -31,6 +33,12 @@ def runs(tmp_path, genesis, key):
     return folder
 
 
+def change(path):
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(bytes(data))
+
+
 def check(runs):
     with open_index(runs) as base:
         return check_clips(runs / "r1", base)
@@ -44,10 +52,7 @@ def test_films_that_are_as_recorded_are_good(runs):
 
 @pytest.mark.parametrize("name", ["trip-0001.mp4", "trip-0001-overlay.mp4", "trip-0001.json"])
 def test_a_changed_byte_is_found(runs, name):
-    path = runs / "r1" / "clips" / name
-    data = bytearray(path.read_bytes())
-    data[len(data) // 2] ^= 1
-    path.write_bytes(bytes(data))
+    change(runs / "r1" / "clips" / name)
     with pytest.raises(RecordingError, match=f"{name}: was changed"):
         check(runs).raise_if_damaged()
 
@@ -65,6 +70,40 @@ def test_a_film_that_a_later_run_removed_is_not_bad(runs, genesis, key):
         writer.notice(ClipRemoved("r1", "trip-0001", 5, "oldest"))
     result = check(runs)
     assert (result.good, result.removed, result.problems) == (0, 2, ())
+
+
+def test_a_changed_film_is_bad_also_where_a_book_says_it_was_removed(runs, genesis, key):
+    change(runs / "r1" / "clips" / "trip-0001.mp4")
+    with EvidenceWriter.open(runs / "r2" / "evidence", genesis, key) as writer:
+        writer.notice(ClipRemoved("r1", "trip-0001", 5, "oldest"))
+    (problem,) = check(runs).problems
+    assert "trip-0001.mp4: was changed" in problem
+
+
+def test_the_index_is_asked_where_to_look_and_not_believed(runs):
+    (runs / "r1" / "clips" / "trip-0001.mp4").unlink()
+    check(runs)
+    with sqlite3.connect(runs / "index.sqlite") as base:
+        told = json.dumps({"run": "r1", "name": "trip-0001"})
+        base.execute("INSERT INTO events (run, seq, kind, record) VALUES ('r1', 999, 'removed', ?)", (told,))
+    (problem,) = check(runs).problems
+    assert "no book says it was removed" in problem
+
+
+@pytest.mark.parametrize("forge", ["key", "edit", "hash"])
+def test_a_removal_counts_only_in_a_sound_book_with_the_key_of_the_run(runs, genesis, key, forge):
+    for path in (runs / "r1" / "clips").iterdir():
+        path.unlink()
+    signs = SigningKey.generate() if forge == "key" else key
+    with EvidenceWriter.open(runs / "r2" / "evidence", genesis, signs) as writer:
+        writer.notice(ClipRemoved("r1", "trip-0007", 5, "oldest"))
+        writer.notice(ClipRemoved("r1", "trip-0001", 5, "oldest"))
+    (segment,) = (runs / "r2" / "evidence").glob("segment-*")
+    if forge == "edit":
+        segment.write_bytes(segment.read_bytes().replace(b"trip-0007", b"trip-0008"))
+    if forge == "hash":
+        segment.write_bytes(segment.read_bytes().replace(b'{"hash":"', b'{"hash":"0', 1))
+    assert len(check(runs).problems) == 2
 
 
 def test_films_of_a_killed_monitor_that_its_book_does_not_name_are_told_by_name(runs):

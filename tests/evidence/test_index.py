@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 import sqlite3
 import subprocess
 import sys
@@ -161,6 +162,27 @@ def test_a_run_that_is_gone_is_forgotten(runs):
 def test_a_damaged_index_is_thrown_away(runs, content):
     before = found(runs)
     (runs / INDEX).write_bytes(content)
+    assert found(runs) == before
+
+
+@pytest.mark.parametrize("begin", [100, 4096, 3 * 4096])
+def test_an_index_damaged_past_its_head_is_thrown_away(runs, begin):
+    before = found(runs)
+    whole = (runs / INDEX).read_bytes()
+    (runs / INDEX).write_bytes(whole[:begin] + bytes([0xAA]) * (len(whole) - begin))
+    assert found(runs) == before
+    assert found(runs) == before
+
+
+def test_a_disk_without_room_for_the_index_leaves_it_in_memory(runs):
+    before = found(runs)
+    (runs / INDEX).unlink()
+    _, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (9000, hard))
+    try:
+        assert found(runs) == before
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (hard, hard))
     assert found(runs) == before
 
 

@@ -120,8 +120,9 @@ def test_damaged_notes_hold_every_clip_of_their_run(runs):
     assert room(runs, clips=4) == ["b/trip-0001"]
 
 
-def test_an_index_that_cannot_be_read_is_held_where_anything_is(runs):
-    (runs.folder / "a/clips/trip-0001.json").write_bytes(b"{")
+@pytest.mark.parametrize("index", [b"{", b'{"schema": 1, "frames": [], "trips": []}'], ids=["torn", "without times"])
+def test_an_index_that_cannot_be_read_is_held_where_anything_is(runs, index):
+    (runs.folder / "a/clips/trip-0001.json").write_bytes(index)
     runs.hold("a", 2000)
     assert room(runs, clips=4) == ["b/trip-0001"]
 

@@ -35,6 +35,23 @@ def test_nearest_rank_by_hand(count, expected):
     assert found == dict(zip(["p50", "p99", "p999", "max"], expected, strict=True)) | {"count": count}
 
 
+@given(st.lists(st.floats(0, 1e3)))
+def test_counted_values_have_the_percentiles_of_the_values(values):
+    ordered = sorted(round(value, 3) for value in values)
+    shares = {"p50": 50.0, "p99": 99.0, "p999": 99.9, "max": 100.0}
+    expected = {name: percentile(ordered, share) for name, share in shares.items()}
+    assert percentiles(values) == {"count": len(values)} | expected
+
+
+def test_a_long_run_needs_no_more_memory_than_a_short_one(judge):
+    summary = Summary()
+    decision, permit = judge(0)
+    for frame_seq in range(5000):
+        summary.add(replace(decision, frame_seq=frame_seq), permit)
+    assert summary.to_json()["judged_ms"]["count"] == 5000
+    assert len(summary._judged_ms) == 1
+
+
 def test_of_nothing_every_percentile_is_null():
     assert percentiles([]) == {"count": 0, "p50": None, "p99": None, "p999": None, "max": None}
 
