@@ -63,6 +63,8 @@ def with_source(settings: Settings, source: str) -> Settings:
         changed = Settings.model_validate_json(json.dumps(values))
     except ValidationError:
         refuse("--source", [Problem((), "simulated, a camera number, a path or a URL", shown(source))])
+    if refused := [problem for problem in refused_by_profile(changed) if problem.key == ("camera", "source")]:
+        refuse("--source", [replace(problem, key=()) for problem in refused])
     changed._origin = settings.origin
     return changed
 
@@ -98,17 +100,44 @@ def _bytes_of(path: Path) -> bytes:
         refuse(str(path), [Problem((), "a readable file of settings", str(reason).lower())])
 
 
-def _worded(error: ValidationError, tree: object, origin: Origin) -> Iterator[Problem]:
+def _worded(error: ValidationError, tree: object, origin: Origin) -> list[Problem]:
+    """One problem for each key: what a value of several kinds may be is told in one sentence."""
+    found: dict[Key, Problem] = {}
+    for problem in _each(error, tree, origin):
+        known = found.get(problem.key)
+        expected = problem.expected if known is None else f"{known.expected} or {problem.expected}"
+        found[problem.key] = replace(problem, expected=expected)
+    return list(found.values())
+
+
+def _each(error: ValidationError, tree: object, origin: Origin) -> Iterator[Problem]:
     for mistake in error.errors(include_url=False):
         context: dict[str, Any] = mistake.get("ctx", {})
-        key = tuple(part for part in mistake["loc"] if part not in (DRAWN, TWO_LINES))
+        place = tuple(part for part in mistake["loc"] if part not in (DRAWN, TWO_LINES))
+        key = place if mistake["type"] == "missing" else _written(place, tree)
         key = (*key, context["key"]) if "key" in context else key
         if mistake["type"] == "extra_forbidden":
             yield _unknown_key(key, origin)
         else:
             expected = EXPECTED.get(mistake["type"], mistake["msg"]).format(**context)
-            found = context.get("found") or shown(_at(tree, key))
+            is_name = mistake["loc"][-1:] == ("[key]",)
+            found = context.get("found") or shown(key[-1] if is_name else _at(tree, key))
             yield Problem(key, expected, found, origin.line_of(key))
+
+
+def _written(place: Key, tree: object) -> Key:
+    """The parts of a place that stand in the file; the others name the kinds of value that were tried."""
+    key: Key = ()
+    for part in place:
+        if _has(_at(tree, key), part):
+            key = (*key, part)
+    return key
+
+
+def _has(block: object, part: str | int) -> bool:
+    if isinstance(block, dict):
+        return part in block
+    return isinstance(block, list) and isinstance(part, int) and part < len(block)
 
 
 def _unknown_key(key: Key, origin: Origin) -> Problem:
@@ -122,12 +151,9 @@ def _unknown_key(key: Key, origin: Origin) -> Problem:
 def _at(tree: object, key: Key) -> object:
     """The value under a key; None where there is none."""
     for part in key:
-        if isinstance(tree, dict):
-            tree = tree.get(part)
-        elif isinstance(tree, list) and isinstance(part, int) and part < len(tree):
-            tree = tree[part]
-        else:
+        if not _has(tree, part):
             return None
+        tree = tree[part]  # type: ignore[index]
     return tree
 
 

@@ -32,11 +32,26 @@ def refused_by_profile(settings: Settings) -> Iterator[Problem]:
         ),
         ("interlock", "restart"): ("manual in the strict profile", settings.interlock.restart != "manual"),
         ("relay", "driver"): ("a relay in the strict profile", settings.relay.driver == "none"),
+        ("camera", "source"): (
+            "a camera or a network stream in the strict profile",
+            bool(_boards(settings.relay)) and (_is_drawn(settings) or _is_recording(settings)),
+        ),
     }
     for key, (expected, refused) in may_not.items():
         if refused:
             block, name = key
             yield Problem(key, expected, shown(getattr(getattr(settings, str(block)), str(name))))
+
+
+def _is_drawn(settings: Settings) -> bool:
+    return settings.camera.source == "simulated"
+
+
+def _is_recording(settings: Settings) -> bool:
+    """A film or a folder of pictures, as `capture.sources` tells them from cameras; a test holds both to each other."""
+    source = str(settings.camera.source)
+    is_camera = (source.isascii() and source.isdigit()) or source.startswith("/dev/") or "://" in source
+    return not (is_camera or _is_drawn(settings))
 
 
 def _boards(relay: RelaySettings) -> list[RelaySettings | OwnBoard]:
@@ -80,6 +95,7 @@ def cautions(settings: Settings) -> tuple[str, ...]:
         ELSEWHERE: bool(boards) and not Path(settings.evidence.dir).is_absolute(),
         MUTE: settings.relay.driver != "none" and not tells_of_its_contact(settings),
         "there is no relay: no machine is stopped": settings.relay.driver == "none",
-        "the picture is simulated: no person is watched": settings.camera.source == "simulated",
+        "the picture is simulated: no person is watched": _is_drawn(settings),
+        "the picture is a recording: no person is watched": _is_recording(settings),
     }
     return tuple(sentence for sentence, applies in told.items() if applies)

@@ -102,7 +102,7 @@ class _Builder:
         return self._number(text, kind, key) if kind in ("int", "float") else text
 
     def _number(self, text: str, kind: str, key: Key) -> object:
-        number = float(text.replace(".inf", "inf").replace(".nan", "nan")) if ".n" not in text else math.nan
+        number = float(text.lower().replace(".inf", "inf").replace(".nan", "nan"))
         if math.isfinite(number):
             return int(text) if kind == "int" else number
         self._refuse(key, "a finite number", text if len(text) < 40 else f"{text[:39]}…", self.lines[key])
@@ -129,6 +129,8 @@ def parse(data: bytes, *, number_keys: bool = False) -> Tree:
         return _built(yaml.compose(text, Loader=StrictLoader), number_keys)
     except yaml.YAMLError as error:
         return _nothing(_syntax(error))
+    except (ValueError, OverflowError) as error:  # of an escape that names no character
+        return _nothing(Problem((), "YAML in its plain form", str(error)))
     except RecursionError:
         return _nothing(Problem((), "settings", "brackets nested too deeply to read"))
 

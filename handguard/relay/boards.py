@@ -52,7 +52,15 @@ REFUSED = {
 def promised(settings: BoardSettings) -> Capabilities:
     """What the board will offer, before anything is opened. Raises `ConfigError` for settings that cannot be."""
     first = _driver(settings).promise(settings)
-    return first if settings.second is None else both(first, promised(settings.second))
+    return first if settings.second is None else both(first, promised_of("relay.second", settings.second))
+
+
+def promised_of(block: str, settings: BoardSettings) -> Capabilities:
+    """The same for a board of another block of the settings, which the message of a `ConfigError` then names."""
+    try:
+        return promised(settings)
+    except ConfigError as error:
+        raise ConfigError(f"{block}: {error}") from error
 
 
 def open_board(settings: BoardSettings, *, exclusive: bool = True) -> Relay:

@@ -164,7 +164,7 @@ class Tcp:
         while len(heard) >= _MBAP.size:
             transaction, protocol, length, unit = _MBAP.unpack(heard[: _MBAP.size])
             end = _MBAP.size - 1 + length
-            if protocol != 0 or not 2 <= length <= 254:
+            if protocol != 0 or not 3 <= length <= 254:  # the unit, and two bytes at least
                 heard = heard[1:]  # out of step: look for the next header
                 continue
             if unit == self._unit and len(heard) >= end and transaction in self._awaited.values():

@@ -200,7 +200,7 @@ class TcpLine:
             self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             self._socket.setsockopt(socket.IPPROTO_TCP, _TCP_USER_TIMEOUT, UNACKNOWLEDGED_MS)
             self._socket.setblocking(False)
-        except OSError as error:
+        except (OSError, ValueError) as error:  # a name with an empty part is no OSError
             self._let_go()
             expected = f"a relay board that takes a connection, found: {error}"
             raise DeviceMissing(f"relay.port: {self._name}: expected {expected}") from error
@@ -249,7 +249,7 @@ def numeric(port: str) -> str:
     host, number_ = address(port)
     try:
         return f"{socket.gethostbyname(host)}:{number_}"
-    except (OSError, ValueError) as error:  # a name with an empty part is no OSError
+    except (OSError, ValueError) as error:
         raise DeviceMissing(f"relay.port: {port}: expected a name that can be looked up, found: {error}") from None
 
 

@@ -18,7 +18,8 @@ Opens = Callable[[], Relay]
 
 
 def both(first: Capabilities, second: Capabilities) -> Capabilities:
-    """What two boards in series can promise: feedback only from both, a time limit from either.
+    """What two boards in series can promise: feedback only from both, a time limit from either, a button where
+    no board has to rest, for one that rests is asked too seldom for a press.
 
     Raises `ConfigError` where one needs a longer rest than the other can go without a word.
     """
@@ -33,7 +34,7 @@ def both(first: Capabilities, second: Capabilities) -> Capabilities:
         hw_timeout_ms=min(limits_ms, default=None),
         min_interval_ms=rest_ms,
         channels=1,
-        button=first.button or second.button,
+        button=(first.button or second.button) and not rest_ms,
     )
 
 

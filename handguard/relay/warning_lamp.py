@@ -3,7 +3,8 @@
 Small boards take one command at a time and may be deaf for 100 ms after it. A hand
 that enters the warning zone is often in the stop zone a moment later, so a lamp on
 the keeper's board would make exactly that stop late. The lamp therefore needs its
-own board on its own port, and gets its own thread: `show` only leaves a wish. A
+own board on its own port, and gets its own thread: `show` only leaves a wish. It is told
+once, so a board with a time limit of its own, which would let go of the light, is refused. A
 lamp that fails is named in `faults` and stops nothing.
 """
 
@@ -12,10 +13,11 @@ from __future__ import annotations
 import os
 import threading
 import time
+from collections.abc import Collection
 
 from handguard.errors import ConfigError, HandguardError, mismatch
 from handguard.relay.board import BoardSettings, Command, Relay
-from handguard.relay.boards import open_board
+from handguard.relay.boards import open_board, promised_of
 from handguard.types import Decision, KeeperReport, Permit
 
 REOPEN_S = 1.0
@@ -23,20 +25,29 @@ LAMP_FAULT = "lamp-port"
 
 
 class WarningLamp:
-    """Thread-safe. Raises `ConfigError` on construction when the lamp shares the keeper's port."""
+    """Thread-safe. Raises `ConfigError` on construction for a board that does not suit, or is the keeper's."""
 
-    def __init__(self, board: BoardSettings, keeper_port: str) -> None:
-        if os.path.realpath(board.port) == os.path.realpath(keeper_port):
+    def __init__(self, board: BoardSettings, keeper_ports: Collection[str]) -> None:
+        if os.path.realpath(board.port) in map(os.path.realpath, keeper_ports):
             expected = "a board of its own, because a lamp command can delay a stop"
             raise ConfigError(mismatch("warning.lamp.port", expected, f"the relay's port {board.port}"))
+        if promised_of("warning.lamp", board).hw_timeout_ms is not None:
+            expected = "a board that holds its contact until it is told otherwise"
+            raise ConfigError(mismatch("warning.lamp", expected, f"a {board.kind} board with a time limit of its own"))
         self._settings = board
         self._wish = Command.OFF
         self._is_ending = False
         self._wake = threading.Event()
         self._board: Relay | None = None
-        self.faults: frozenset[str] = frozenset()
+        self._has_failed = False
         self._thread = threading.Thread(target=self._run, name="warning-lamp", daemon=True)
         self._thread.start()
+
+    @property
+    def faults(self) -> frozenset[str]:
+        """`LAMP_FAULT` while the lamp cannot be told, or nobody is left to tell it."""
+        is_away = self._has_failed or not (self._thread.is_alive() or self._is_ending)
+        return frozenset({LAMP_FAULT} if is_away else ())
 
     def show(self, is_on: bool) -> None:
         """Wish for light or darkness; returns at once. Wishes overtaken by newer ones are dropped."""
@@ -69,10 +80,10 @@ class WarningLamp:
             board = self._board = self._board or open_board(self._settings)
             board.write(command)
         except HandguardError:
-            self.faults = frozenset({LAMP_FAULT})
+            self._has_failed = True
             self._release()
             return REOPEN_S
-        self.faults = frozenset()
+        self._has_failed = False
         time.sleep(board.capabilities.min_interval_ms / 1000)
         return None
 

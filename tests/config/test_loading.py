@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from handguard import config
+from handguard.capture.sources import is_device, is_network
 from handguard.errors import ConfigError
 
 GOOD = """\
@@ -131,6 +132,24 @@ MISTAKES: dict[str, tuple[str | bytes, str]] = {
     "not a number": (
         changed("[10, 10]]", "[10, .nan]]"),
         "7: zones[0].polygon[2][1]: expected a finite number, found .nan",
+    ),
+    "not a number, spelled another way": (
+        changed("[10, 10]]", "[10, .NaN]]"),
+        "7: zones[0].polygon[2][1]: expected a finite number, found .NaN",
+    ),
+    "infinite, spelled another way": (after("source: 0", "fps: -.Inf"), "4: camera.fps: expected a finite number, found -.Inf"),
+    "a driver that is none": (
+        changed("driver: simulated", "driver: foo"),
+        "9: relay.driver: expected 'simulated' or 'none' or 'lcus', 'heartbeat', 'gpio', 'modbus-rtu', 'modbus-tcp', "
+        "'kmtronic', 'numato', 'devantech', 'dcttech' or 'icse01x', found \"foo\"",
+    ),
+    "an option that is no whole number": (
+        changed("driver: simulated", "driver: lcus\n  port: /dev/a\n  options: {baud: 0.5}"),
+        "11: relay.options.baud: expected text or a whole number, found 0.5",
+    ),
+    "an option with a name that is none": (
+        changed("driver: simulated", "driver: lcus\n  port: /dev/a\n  options: {Baud: 1}"),
+        '11: relay.options.Baud: expected letters, digits, spaces, _ . or -, found "Baud"',
     ),
     "infinite": (
         changed("[10, 10]]", "[10, -.inf]]"),
@@ -311,6 +330,27 @@ def test_strict_refuses_what_basic_allows(file: Path, setting: str, message: str
     file.write_text(f"{GOOD}{setting}\n")
     assert config.cautions(config.load(file))
     assert f"site.yaml:10: {message}" in refusal(file, f"{GOOD}{setting}\nsafety: {{profile: strict}}\n")
+
+
+@pytest.mark.parametrize(
+    ("source", "watches"),
+    [
+        ("0", True), ("/dev/video2", True), ("rtsp://camera/1", True), ("http://camera/x.mjpg", True),
+        ("simulated", False), ("clips/a.mp4", False), ("pictures/", False), ("a 0", False), ("٣", False),
+    ],
+)  # fmt: skip
+def test_with_a_real_board_the_strict_profile_wants_a_camera(file: Path, source: str, watches: bool) -> None:
+    text = changed("source: 0", f"source: '{source}'").replace("driver: simulated", "driver: heartbeat\n  port: /dev/a")
+    file.write_text(text)
+    assert (is_device(source) or is_network(source)) is watches
+    assert any("no person is watched" in told for told in config.cautions(config.load(file))) is not watches
+    strict = f"{text}safety: {{profile: strict}}\n"
+    if watches:
+        file.write_text(strict)
+        with pytest.raises(ConfigError, match="--source: expected a camera or a network stream in the strict profile"):
+            config.with_source(config.load(file), "clips/a.mp4")
+    else:
+        assert "camera.source: expected a camera or a network stream in the strict" in refusal(file, strict)
 
 
 def test_another_source_is_held_to_the_same_rule(file: Path) -> None:

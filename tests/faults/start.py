@@ -17,6 +17,7 @@ from typing import Any
 import serial
 import yaml
 
+from benchmarks.soak.site import CameraProgram
 from handguard.cli import main
 from handguard.detection.card import DEFAULT, SHIPPED
 from handguard.relay.simulated_board import SimulatedBoard
@@ -143,6 +144,18 @@ def on_board(kind: str = "lcus", board: BoardFaults | None = None, busy: bool = 
     return prepare
 
 
+def watched(prepare: Prepare) -> Prepare:
+    """The same with a camera on the network, which the strict profile wants."""
+
+    def with_a_camera(place: Path, settings: Settings, stack: ExitStack) -> None:
+        prepare(place, settings, stack)
+        camera = CameraProgram(place / "camera.log", seed=1)
+        stack.callback(camera.close)
+        settings["camera"] = {"source": f"http://127.0.0.1:{camera.port}/"}
+
+    return with_a_camera
+
+
 def a_damaged_video(place: Path, settings: Settings, _: ExitStack) -> None:
     (place / "film.mp4").write_bytes(os.urandom(4096))
     settings["camera"] = {"source": str(place / "film.mp4")}
@@ -214,7 +227,8 @@ FAULTS = (
     Fault("S23", "the board is one that a restart energizes", "`relay.driver: icse01x`", READ, REFUSED, None,
           "a board that a restart leaves off", Refused(lambda _, s, __: s.update(relay={"driver": "icse01x", "port": "/dev/x"}))),
     Fault("S24", "strict, but nobody has accepted these settings", "`safety.profile: strict` with settings as they were found",
-          AT_BOARD, REFUSED, None, "nobody has accepted it yet", Refused(on_board("heartbeat", safety={"profile": "strict"}))),
+          AT_BOARD, REFUSED, None, "nobody has accepted it yet",
+          Refused(watched(on_board("heartbeat", safety={"profile": "strict"})))),
     Fault("S25", "strict, but the machine restarts by itself", "`interlock.restart: automatic`", READ, REFUSED, None, "manual in the strict profile",
           Refused(on_board("heartbeat", safety={"profile": "strict"}, interlock={"restart": "automatic"}), ("interlock.restart",))),
     Fault("S26", "strict, but nobody presses the reset", "`reset.input: simulated`", READ, REFUSED, None, "reset.input",

@@ -105,6 +105,14 @@ def test_any_noise_can_be_read(noise):
     assert all(isinstance(answer, bytes) for line in (Rtu(1), tcp) for answer in line.answers(noise))
 
 
+def test_an_answer_of_one_byte_is_noise():
+    """An exception without its number; the rest of the stream is still understood."""
+    framing = Tcp(1)
+    number = framing.wrap(CoilsRead(0))[:2]
+    answer = number + bytes.fromhex("0000 0004 01 01 01 51")
+    assert list(framing.answers(number + bytes.fromhex("0000 0002 01 85") + answer)) == [answer[7:]]
+
+
 def test_an_answer_on_the_network_must_carry_the_number_of_its_question():
     tcp = Tcp(1)
     old, new = tcp.wrap(CoilsRead(0)), tcp.wrap(CoilsRead(0))

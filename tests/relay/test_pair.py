@@ -43,6 +43,20 @@ def answer(relay, limit_s: float = 1.0) -> bool | None:
     return found
 
 
+def test_a_button_is_promised_only_where_no_board_has_to_rest():
+    """One that rests is asked once a second: a short press goes unheard, and a bounce may look like a long one."""
+    beside = {"numato": False, "heartbeat": True}
+    for kind, promises in beside.items():
+        settings = BoardSettings("heartbeat", "/dev/a", second=BoardSettings(kind, "/dev/b"))
+        assert promised(settings).button is promises
+
+
+def test_an_option_of_the_second_board_is_refused_by_its_name():
+    second = BoardSettings("modbus-rtu", "/dev/b", options={"flash_ms": 50})
+    with pytest.raises(ConfigError, match=r"^relay\.second: relay\.options\.flash_ms: expected"):
+        promised(BoardSettings("lcus", "/dev/a", second=second))
+
+
 def test_both_follow(boards, relay):
     assert answer(relay) is True
     relay.write(ON)

@@ -15,7 +15,7 @@ from handguard.types import Decision, Output, Permit, StageTimes, State, ZoneRol
 
 @pytest.fixture
 def lamp(settings):
-    lamp = WarningLamp(settings, keeper_port="/dev/handguard/relayA")
+    lamp = WarningLamp(settings, keeper_ports=["/dev/handguard/relayA"])
     yield lamp
     lamp.close()
 
@@ -50,7 +50,39 @@ def test_a_lamp_on_the_port_of_the_keeper_is_refused(tmp_path, board, settings):
     alias = tmp_path / "alias"
     alias.symlink_to(board.link)
     with pytest.raises(ConfigError, match=r"warning\.lamp\.port: expected a board of its own"):
-        WarningLamp(BoardSettings("lcus", str(alias)), keeper_port=settings.port)
+        WarningLamp(BoardSettings("lcus", str(alias)), keeper_ports=["/dev/another", settings.port])
+
+
+@pytest.mark.parametrize(
+    ("board", "message"),
+    [
+        (BoardSettings("heartbeat", "/dev/x"), r"warning\.lamp: expected a board that holds its contact .* heartbeat"),
+        (BoardSettings("lcus", "/dev/x", options={"color": 1}), r"warning\.lamp: relay\.options: expected one of"),
+        (BoardSettings("devantech", "/dev/x", channel=20), r"warning\.lamp: relay\.channel: expected a number from 1"),
+        (BoardSettings("icse01x", "/dev/x"), r"warning\.lamp: relay\.driver: expected a board that a restart"),
+    ],
+    ids=lambda value: value.kind if isinstance(value, BoardSettings) else "",
+)
+def test_a_board_that_is_no_lamps_is_refused_before_anything_is_opened(board, message):
+    with pytest.raises(ConfigError, match=message):
+        WarningLamp(board, keeper_ports=["/dev/y"])
+
+
+def test_an_address_without_sense_is_a_fault_and_ends_nothing(board, monkeypatch):
+    monkeypatch.setattr(warning_lamp, "REOPEN_S", 0.02)
+    lamp = WarningLamp(BoardSettings("modbus-tcp", "io..lan:502"), keeper_ports=[])
+    lamp.show(True)
+    assert board.wait_until(lambda _: lamp.faults == {"lamp-port"})
+    lamp.close()
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")  # a lamp that breaks
+def test_a_lamp_that_broke_is_a_fault(board, settings, monkeypatch):
+    monkeypatch.setattr(warning_lamp, "open_board", lambda _: 1 // 0)
+    lamp = WarningLamp(settings, keeper_ports=[])
+    lamp.show(True)
+    assert board.wait_until(lambda _: lamp.faults == {"lamp-port"})
+    lamp.close()
 
 
 def test_an_unplugged_lamp_is_a_fault_and_comes_back(board, lamp, monkeypatch):
@@ -63,7 +95,7 @@ def test_an_unplugged_lamp_is_a_fault_and_comes_back(board, lamp, monkeypatch):
 
 
 def test_closing_leaves_it_dark(board, settings):
-    lamp = WarningLamp(settings, keeper_port="/dev/null")
+    lamp = WarningLamp(settings, keeper_ports=[])
     lamp.show(True)
     assert board.wait_until(lambda b: b.closed())
     lamp.close()
