@@ -93,15 +93,10 @@ class CameraDevice:
         self._clock = clock if clock is not None else MonotonicClock()
         if open_capture is None:
             _must_be_there(self._name, device)
-        self._capture = (open_capture or _open_capture)(device)
-        if not self._capture.isOpened():
-            self._capture.release()
-            raise DeviceMissing(mismatch(self._name, "a free camera", "one in use, or no camera"))
         try:
-            self._format = _configured(self._capture, wish, self._name)
-        except BaseException:
-            self._capture.release()
-            raise
+            self._capture, self._format = _opened(open_capture or _open_capture, device, wish, self._name)
+        except cv2.error as error:
+            raise DeviceMissing(f"{self._name}: {error.err or error}") from error
         self._seq = 0
         self._last_ns = -1
         self._closed = False
@@ -166,6 +161,19 @@ def capture_time_ns(now_ns: int, driver_ms: float) -> int:
     return min(driver_ns, now_ns) if plausible else now_ns
 
 
+def _opened(
+    open_capture: Callable[[int | str], GrabbingCapture], device: int | str, wish: CameraWish, name: str
+) -> tuple[GrabbingCapture, PictureFormat]:
+    capture = open_capture(device)
+    try:
+        if not capture.isOpened():
+            raise DeviceMissing(mismatch(name, "a free camera", "one in use, or no camera"))
+        return capture, _configured(capture, wish, name)
+    except BaseException:
+        capture.release()
+        raise
+
+
 def _configured(capture: GrabbingCapture, wish: CameraWish, name: str) -> PictureFormat:
     """Ask for what is wished, in the order drivers need, and see what we got."""
     codec = sum(ord(letter) << (8 * place) for place, letter in enumerate(wish.fourcc))
@@ -194,13 +202,16 @@ def _must_be_there(name: str, device: int | str) -> None:
     """Find out before OpenCV does, whose only answer is "not opened"."""
     if not _is_linux() and isinstance(device, int):
         return
-    path = Path(name)
-    if not path.exists():
+    try:
+        mode = os.stat(name).st_mode
+    except FileNotFoundError:
         there = ", ".join(sorted(str(p) for p in Path("/dev").glob("video*"))) or "none"
-        raise DeviceMissing(mismatch(name, "a camera", f"no such device; cameras here: {there}"))
-    if not stat.S_ISCHR(path.stat().st_mode):
+        raise DeviceMissing(mismatch(name, "a camera", f"no such device; cameras here: {there}")) from None
+    except (OSError, ValueError) as error:
+        raise DeviceMissing(mismatch(name, "a camera", error)) from error
+    if not stat.S_ISCHR(mode):
         raise DeviceMissing(mismatch(name, "a camera", "something that is not a device"))
-    if not os.access(path, os.R_OK | os.W_OK):
+    if not os.access(name, os.R_OK | os.W_OK):
         raise DeviceMissing(mismatch(name, "leave to read and write", "none (add the user to group video)"))
 
 

@@ -1,9 +1,13 @@
 """From packets to pictures: what files and network streams have in common.
 
-A damaged picture is never shown, nor are those drawn from it: all are skipped up
-to the next key frame, since decoders hide the damage behind a smear that looks
-like a scene and could hide a hand. They are counted, and the gap in the numbering
-tells the judge that time has passed unseen.
+A picture known to be damaged is never shown, nor are those drawn from it: all are
+skipped up to the next key frame, since decoders hide the damage behind a smear that looks
+like a scene and could hide a hand. They are counted, and leave a gap in the numbering.
+
+Of a JPEG that was cut short libav shows the upper part, and below it whatever its
+memory held: the table of a moment ago, say, without the hand. It is told to refuse such
+pictures. What no decoder can tell from the data is a picture that never came: in H.264
+those drawn from it are smeared until the next key frame. Streams of JPEG have no such frames.
 """
 
 from __future__ import annotations
@@ -43,6 +47,8 @@ class PictureDecoder:
     def __init__(self, stream: av.VideoStream, name: str, threads: str) -> None:
         stream.codec_context.thread_type = threads
         stream.codec_context.copy_opaque = True
+        if stream.codec_context.name == "mjpeg":
+            stream.codec_context.options = stream.codec_context.options | {"err_detect": "explode"}
         self._name = name
         self._converter = VideoReformatter()  # kept: making one per picture costs twice the conversion
         self._fed = 0

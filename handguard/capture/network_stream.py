@@ -10,13 +10,16 @@ A reader that was held up finds packets waiting in the socket, and stamping thos
 on arrival would make old pictures look fresh. So only a packet that had to be
 waited for is stamped with the time it came. One that was waiting already is
 stamped one period after the frame before it: under a backlog stamps fall behind
-the clock, the frames are seen to be old, and the machine stops.
+the clock, the frames are seen to be old, and the machine stops. The period is measured
+(`pace`), not the stated one: MJPEG over HTTP always states 25 frames a second, and at 30 a
+backlog would grow unseen. Until it is known, a waiting packet is as old as the one before.
 
 Fetching a packet that lies ready may take milliseconds too, where other programs
 want the core. So a wait of a quarter of a period counts, and while packets must
 lie there, one for each period in which nobody asked, only a wait of a whole one.
 
-A stream has no proper end. When the other side closes it, that is a failure.
+A stream has no proper end. When the other side closes it, that is a failure, and so is
+one that brings nothing but damaged pictures: opened again it begins with a whole one.
 """
 
 from __future__ import annotations
@@ -30,8 +33,10 @@ from numpy.typing import NDArray
 
 from handguard.capture.clock import MonotonicClock
 from handguard.capture.decoding import PictureDecoder, arrival_ns
+from handguard.capture.pace import Pace
 from handguard.errors import DeviceError, DeviceMissing, mismatch
 from handguard.ports import Clock
+from handguard.safety.limits import BOUNDS
 from handguard.types import Frame, PictureFormat
 
 SCHEMES = ("http", "https", "rtsp", "rtsps", "udp")
@@ -62,24 +67,29 @@ class NetworkStream:
         *,
         open_timeout_s: float = 5.0,
         read_timeout_s: float = 1.0,
+        fps: float | None = None,
         clock: Clock | None = None,
     ) -> None:
+        """`fps`: the rate, where somebody knows it better than the stream states it."""
         self._name = without_password(url)
         self._clock = clock if clock is not None else MonotonicClock()
         self._read_timeout_s = read_timeout_s
         self._stamped_ns = self._clock.now_ns()
         self._container = _opened(url, self._name, self._clock, open_timeout_s, read_timeout_s)
         self._fetched_ns = self._clock.now_ns()
+        self._pace, self._fetched = Pace(), 0
         self._waiting = 0  # packets that came while nobody asked
+        self._patience_s = open_timeout_s  # for a whole picture
         try:
             self._stream = self._picture_stream()
             self._decoder = PictureDecoder(self._stream, self._name, "SLICE")
             self._pictures = self._decoded()
-            self._fps = float(self._stream.average_rate or self._stream.guessed_rate or _UNKNOWN_RATE_FPS)
+            self._fps = fps or _stated_fps(self._stream)
             self._period_ns = round(1e9 / self._fps)
             self._delivered = 0
             self._closed = False
             self._format = self._first_format()
+            self._patience_s = read_timeout_s
         except BaseException:
             self._container.close()
             raise
@@ -91,7 +101,7 @@ class NetworkStream:
 
     @property
     def format(self) -> PictureFormat:
-        """Size of the first picture and the rate the stream states (25 if none)."""
+        """Size of the first picture and the rate the stream states (25 if none that can be)."""
         return self._format
 
     @property
@@ -104,7 +114,7 @@ class NetworkStream:
         if self._closed:
             raise DeviceError(f"{self.name}: closed")
         picture = self._next_picture()
-        image = self._checked(self._decoder.bgr(picture))
+        image = self._checked(self._converted(picture))
         self._delivered += 1
         return Frame(self._delivered + self.damaged - 1, arrival_ns(picture), image)
 
@@ -126,24 +136,39 @@ class NetworkStream:
             raise DeviceError(f"{self.name}: the other side closed the stream")
         return picture
 
+    def _converted(self, picture: av.VideoFrame) -> NDArray[np.uint8]:
+        try:
+            return self._decoder.bgr(picture)
+        except (av.FFmpegError, OSError) as error:
+            raise DeviceError(f"{self.name}: a picture that cannot be converted: {error.strerror}") from error
+
     def _decoded(self) -> Generator[av.VideoFrame, None, None]:
         packets = self._container.demux(self._stream)
+        whole_ns = self._clock.now_ns()  # until when nothing was missed
         while True:
             asked_ns = self._clock.now_ns()
             packet = next(packets, None)
             if packet is None or packet.size == 0:  # 0: libav's sign for the end
                 return
-            yield from self._decoder.decode(packet, self._stamp(asked_ns))
+            for picture in self._decoder.decode(packet, self._stamp(asked_ns)):
+                yield picture
+                whole_ns = self._clock.now_ns()
+            if self._clock.now_ns() - whole_ns > self._patience_s * 1e9:
+                raise DeviceError(f"{self.name}: not one whole picture for {self._patience_s:g} s")
 
     def _stamp(self, asked_ns: int) -> int:
         """When the packet that was asked for at `asked_ns` came; see the top of this file."""
         now_ns = self._clock.now_ns()
-        self._waiting += (asked_ns - self._fetched_ns) // self._period_ns
-        enough_ns = self._period_ns if self._waiting else self._period_ns // 4
+        measured_ns = self._pace.period_ns
+        period_ns = min(self._period_ns, measured_ns or self._period_ns)
+        self._waiting += (asked_ns - self._fetched_ns) // period_ns
+        enough_ns = period_ns if self._waiting else period_ns // 4
         waited = now_ns - asked_ns >= max(enough_ns, _FETCH_NS)
         self._waiting = 0 if waited else max(0, self._waiting - 1)
-        self._stamped_ns = now_ns if waited else min(now_ns, self._stamped_ns + self._period_ns)
-        self._fetched_ns = now_ns
+        self._stamped_ns = now_ns if waited else min(now_ns, self._stamped_ns + (measured_ns or 1))
+        self._fetched_ns, self._fetched = now_ns, self._fetched + 1
+        if waited:
+            self._pace.came(now_ns, self._fetched)
         return self._stamped_ns
 
     def _picture_stream(self) -> av.VideoStream:
@@ -154,7 +179,7 @@ class NetworkStream:
     def _first_format(self) -> PictureFormat:
         """Decode one picture to learn the size. It is not delivered: it would grow old."""
         try:
-            height_px, width_px = self._decoder.bgr(self._next_picture()).shape[:2]
+            height_px, width_px = self._converted(self._next_picture()).shape[:2]
         except DeviceError as error:
             raise DeviceMissing(f"{error} (before the first picture)") from error
         return PictureFormat(width_px, height_px, self._fps)
@@ -164,6 +189,13 @@ class NetworkStream:
         if image.shape[:2] != expected:
             raise DeviceError(mismatch(self.name, f"pictures of {expected} pixels", f"{image.shape[:2]}"))
         return image
+
+
+def _stated_fps(stream: av.VideoStream) -> float:
+    """What the stream says, if it can be: some state their clock of 90 kHz."""
+    fps = float(stream.average_rate or stream.guessed_rate or 0)
+    bound = BOUNDS["camera.fps"]
+    return fps if bound.low <= fps <= bound.high else _UNKNOWN_RATE_FPS
 
 
 def scheme_of(url: str) -> str:

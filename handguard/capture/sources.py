@@ -48,7 +48,8 @@ def open_source(
     """Open what `spec` names; see the top of this file.
 
     `fps` and `size_px` (width, height) are wishes to a camera and orders to the
-    simulated scene, `fps` is also the rate of a folder; a file has its own. `loop`
+    simulated scene, `fps` is also the rate of a folder, and of a stream that
+    states another one; a file has its own. `loop`
     repeats a file or folder for ever (live only); `seed` draws the scene.
 
     Raises `ConfigError` for a spec that means nothing, `DeviceMissing` for one
@@ -82,7 +83,7 @@ def _open_device(
     spec: str, fps: float | None, size_px: tuple[int, int] | None, clock: Clock | None
 ) -> FrameSource:
     if is_network(spec):
-        return NetworkStream(spec, clock=clock)
+        return NetworkStream(spec, fps=fps, clock=clock)
     width_px, height_px = size_px if size_px is not None else (None, None)
     wish = CameraWish(width_px=width_px, height_px=height_px, fps=fps)
     return CameraDevice(int(spec) if spec.isdigit() else spec, wish, clock=clock)

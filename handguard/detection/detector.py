@@ -37,6 +37,7 @@ class HandDetector:
 
     def __init__(self, card: Card, engine: Engine, thresholds: Thresholds, region: Region) -> None:
         self.engine, self._thresholds, self._region = engine, thresholds, region
+        self._counts_from = card.operating_point.min_score if thresholds.counts_from is None else thresholds.counts_from
         self._kind = ScoreKind(card.scores)
         self._columns = len(card.classes) + (self._kind is ScoreKind.SOFTMAX)  # of which one is background
         self.card = card
@@ -86,7 +87,7 @@ class HandDetector:
         """Hands in pixels of the whole frame. Those that were left out although they count are told as one that fills
         all that was looked at: a network gone wild must not keep a zone free by what it says elsewhere."""
         boxes, scores, labels = placement.to_picture(hands.boxes_norm), hands.scores, hands.labels
-        if hands.left_out >= self.card.operating_point.min_score:
+        if hands.left_out >= self._counts_from:
             boxes = np.append(boxes, placement.area_px, axis=0)
             scores, labels = np.append(scores, np.float32(hands.left_out)), np.append(labels, labels[:1])
         return Detections(boxes, scores, labels, frame.seq, frame.captured_ns)

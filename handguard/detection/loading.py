@@ -58,6 +58,11 @@ class Choice:
     min_score: float | None = None  # None: the card's operating point
     threads: int | None = None
     if_device_lost: str = LOCKOUT  # or TO_CPU: a standby on the CPU takes over, after a trip
+    counts_from: float | None = None  # None: the lower one of `min_score` and the card's operating point
+
+    def measuring(self, lowest: float) -> Choice:
+        """The same for a measurement, which wants all hands down to this score and none beyond those it can be told."""
+        return replace(self, min_score=lowest, counts_from=1.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +100,9 @@ def load_detector(choice: Choice, region: Region) -> HandDetector:
     if card.any_multiple_of_px is not None:
         input_px = fitted_input(region.size_px, card.input_px, card.any_multiple_of_px)
     point = card.operating_point
-    thresholds = Thresholds(card.counts_from(choice.min_score), point.max_overlap, one_class_per_hand=True)
+    tells_from = card.counts_from(choice.min_score)
+    counts_from = min(point.min_score, tells_from) if choice.counts_from is None else choice.counts_from
+    thresholds = Thresholds(tells_from, point.max_overlap, one_class_per_hand=True, counts_from=counts_from)
     kind = choice.backend.partition("-")[0]
     if files.weights.suffix not in TAKES[kind]:
         expected = f"a model that {choice.backend} runs ({' or '.join(TAKES[kind])})"

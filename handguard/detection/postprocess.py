@@ -28,6 +28,7 @@ class Thresholds:
     keep: int = 200
     candidates: int = 400  # per picture, into suppression
     one_class_per_hand: bool = False  # suppress across classes: a hand is bare or gloved, not both
+    counts_from: float | None = None  # lower ones are only measured; None: the card's operating point
 
 
 @dataclass(frozen=True, slots=True, eq=False)

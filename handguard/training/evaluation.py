@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -44,7 +44,7 @@ class Run:
 def run_detector(choice: Choice, samples: Sequence[Sample], progress: OnProgress) -> Run:
     """Every hand from a score of 0.01 on. Raises `ModelError` and `DatasetError`."""
     began = time.monotonic()
-    low = replace(choice, min_score=LOWEST)
+    low = choice.measuring(LOWEST)
     answers: dict[int, Answer] = {}
     detector = None
     numbered = sorted(enumerate(samples), key=lambda one: _size(one[1]))

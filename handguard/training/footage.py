@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -112,7 +112,7 @@ def empty_recordings(place: Path | None) -> list[Path]:
 
 def empty_scene(choice: Choice, videos: Sequence[Path], progress: OnProgress) -> Empty:
     """What is seen, at most, on recordings without a hand. Raises `DeviceError` for a bad one."""
-    low, frames, highest = replace(choice, min_score=LOWEST), 0, 0.0
+    low, frames, highest = choice.measuring(LOWEST), 0, 0.0
     for video in videos:
         with closing(VideoFile(video)) as source:
             for hands in _seen(low, source, progress):

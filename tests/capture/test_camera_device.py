@@ -182,3 +182,17 @@ def test_half_a_size_or_a_long_codec_is_refused():
         CameraWish(width_px=640)
     with pytest.raises(ValueError, match="four letters"):
         CameraWish(fourcc="MJPEG")
+
+
+def test_what_opencv_throws_while_opening_is_a_camera_that_is_not_there():
+    def broken(_: int | str) -> None:
+        raise cv2.error("select() timeout")
+
+    with pytest.raises(DeviceMissing, match="select"):
+        CameraDevice(0, open_capture=broken)
+
+
+@pytest.mark.parametrize("name", ["/dev/null/video0", "/dev/\0"])
+def test_a_path_that_cannot_be_asked_for_is_a_camera_that_is_not_there(name: str):
+    with pytest.raises(DeviceMissing, match="expected a camera"):
+        CameraDevice(name)

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from types import SimpleNamespace
 
 import av
 import cv2
@@ -17,7 +18,8 @@ import pytest
 
 from handguard.capture.camera import Backoff, CameraThread
 from handguard.capture.mailbox import Mailbox
-from handguard.capture.network_stream import NetworkStream, without_password
+from handguard.capture.network_stream import NetworkStream, _stated_fps, without_password
+from handguard.capture.sources import open_source
 from handguard.errors import DeviceError, DeviceMissing, EndOfVideo
 
 _LONG_S = 20.0
@@ -144,6 +146,94 @@ def test_after_a_backlog_frames_are_fresh_again():
         age_s = (time.monotonic_ns() - frames[-1].captured_ns) / 1e9
         source.close()
     assert age_s < 0.1
+
+
+def test_a_backlog_that_grows_is_seen_whatever_rate_the_stream_states():
+    """MJPEG over HTTP states 25 a second; this camera gives 60, and the reader manages 40."""
+    sent_ns: list[int] = []
+
+    def swift(send: Callable[[bytes], None]) -> None:
+        begin_s = time.monotonic()
+        for seq in range(2000):
+            time.sleep(max(0.0, begin_s + seq / 60 - time.monotonic()))
+            sent_ns.append(time.monotonic_ns())
+            send(jpeg(seq))
+
+    with serving(swift) as camera:
+        source = NetworkStream(camera.url)
+        calm = [source.read() for _ in range(180)]
+        frames = []
+        for _ in range(160):
+            frames.append(source.read())
+            time.sleep(0.025)
+        late_ns = time.monotonic_ns()
+        source.close()
+    assert source.format.fps == 25
+    assert calm[-1].captured_ns >= sent_ns[len(calm)] - 1_000_000_000
+    assert late_ns - sent_ns[len(calm) + len(frames)] > 500_000_000  # so old it was indeed
+    for number, frame in enumerate([*calm, *frames], start=1):  # the first picture told the size
+        assert frame.captured_ns - sent_ns[number] < 100_000_000, number
+
+
+def test_a_rate_that_is_told_counts_before_the_one_that_is_stated():
+    with serving(steady) as camera:
+        source = open_source(camera.url, live=True, fps=33.0)
+        assert source.format.fps == 33
+        source.close()
+
+
+@pytest.mark.parametrize(
+    ("average", "guessed", "fps"), [(30, None, 30), (None, 15, 15), (None, None, 25), (90_000, 25, 25), (0, 0, 25)]
+)
+def test_a_stated_rate_that_cannot_be_is_not_believed(average, guessed, fps):
+    assert _stated_fps(SimpleNamespace(average_rate=average, guessed_rate=guessed)) == fps
+
+
+def scene(seq: int, with_a_hand: bool) -> bytes:
+    """A table with the noise of a sensor, and something bright in its lower part."""
+    image = np.random.default_rng(0).integers(60, 190, (24, 32, 3)).astype(np.uint8)
+    image = cv2.resize(image, (320, 240), interpolation=cv2.INTER_CUBIC)
+    if with_a_hand:
+        cv2.circle(image, (160, 200), 30, (150, 170, 230), -1)
+    noise = np.random.default_rng(seq).integers(-4, 5, image.shape)
+    return cv2.imencode(".jpg", np.clip(image + noise, 0, 255).astype(np.uint8))[1].tobytes()
+
+
+def test_a_picture_that_was_cut_short_is_never_shown_with_the_table_of_before_below():
+    def script(send: Callable[[bytes], None]) -> None:
+        for seq in range(40):
+            whole = scene(seq, with_a_hand=seq >= 15)
+            is_cut = 15 <= seq < 25
+            send(whole[: len(whole) * 45 // 100] if is_cut else whole)
+            time.sleep(0.03)
+
+    with serving(script) as camera:
+        source = NetworkStream(camera.url)
+        images: list[np.ndarray] = []
+        with suppress(DeviceError):  # at its end
+            while len(images) < 40:
+                images.append(source.read().image)
+        damaged = source.damaged
+        source.close()
+    shows_a_hand = [abs(image[190:210, 150:170].mean() - 183) < 10 for image in images]
+    assert damaged == 10
+    assert shows_a_hand == sorted(shows_a_hand)  # never the table again once the hand is there
+    assert len(shows_a_hand) > 20
+    assert 10 < sum(shows_a_hand) < 16
+
+
+def test_a_stream_of_nothing_but_damaged_pictures_is_given_up():
+    def script(send: Callable[[bytes], None]) -> None:
+        for seq in range(600):
+            whole = scene(seq, with_a_hand=False)
+            send(whole if seq < 5 else whole[: len(whole) // 2])
+            time.sleep(0.03)
+
+    with serving(script) as camera:
+        source = NetworkStream(camera.url, read_timeout_s=0.5)
+        with pytest.raises(DeviceError, match=r"not one whole picture for 0\.5 s"):
+            while_it_lasts(source)
+        source.close()
 
 
 def test_a_camera_that_dies_in_mid_stream_is_a_failure_not_the_end_of_a_video(read_all):

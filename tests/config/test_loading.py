@@ -137,7 +137,10 @@ MISTAKES: dict[str, tuple[str | bytes, str]] = {
         changed("[10, 10]]", "[10, .NaN]]"),
         "7: zones[0].polygon[2][1]: expected a finite number, found .NaN",
     ),
-    "infinite, spelled another way": (after("source: 0", "fps: -.Inf"), "4: camera.fps: expected a finite number, found -.Inf"),
+    "infinite, spelled another way": (
+        after("source: 0", "fps: -.Inf"),
+        "4: camera.fps: expected a finite number, found -.Inf",
+    ),
     "a driver that is none": (
         changed("driver: simulated", "driver: foo"),
         "9: relay.driver: expected 'simulated' or 'none' or 'lcus', 'heartbeat', 'gpio', 'modbus-rtu', 'modbus-tcp', "

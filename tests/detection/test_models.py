@@ -361,18 +361,24 @@ def test_a_network_gone_mad_raises_instead_of_finding_nothing(model: Path):
         detector.detect(picture())
 
 
-@pytest.mark.parametrize(("sure", "is_flooded"), [(0.06, True), (0.04, False)])
+@pytest.mark.parametrize(
+    ("min_score", "sure", "is_flooded"),
+    [(None, 0.06, True), (0.01, 0.04, True), (0.01, 0.06, True), (0.2, 0.3, True), ("measured", 0.06, False)],
+)
 def test_hands_beyond_the_limit_count_as_one_that_fills_the_region_if_they_count_at_all(
-    model: Path, sure: float, is_flooded: bool
+    model: Path, min_score: float | str | None, sure: float, is_flooded: bool
 ):
+    """The operating point of the card is 0.05; what is only measured does not count."""
     region = Region(8, 4, 152, 84)
-    detector = load_detector(Choice(str(model), "torch-cpu", min_score=0.01), region)
+    asked = Choice(str(model), "torch-cpu")
+    choice = asked.measuring(0.01) if min_score == "measured" else replace(asked, min_score=min_score)
+    detector = load_detector(choice, region)
     logits, offsets = detector.engine.infer()
-    every = np.full_like(logits, np.log(sure / (1 - sure)))  # the operating point of the card is 0.05
+    every = np.full_like(logits, np.log(sure / (1 - sure)))
     detector.engine.infer = lambda: (every, np.zeros_like(offsets))
     hands = detector.detect(picture())
     assert len(hands) > 1
-    assert (hands.boxes_px[-1].tolist() == [8, 4, 152, 84]) == is_flooded
+    assert (hands.boxes_px[-1].tolist() == [8, 4, 152, 84]) is is_flooded
     assert hands.scores.max() == pytest.approx(sure)
 
 
