@@ -151,7 +151,8 @@ NETWORKS: dict[str, Callable[[Variant, tuple[int, int]], Ssd]] = {
 
 
 def run(data: Path, scratch: Path, hours: float, size: Size) -> None:
-    """Rows that are not finished, until the time is used up; a row under way stops at its next checkpoint."""
+    """Rows that are not finished, until the time is used up; a row under way then stops, and goes on from its
+    newest checkpoint."""
     torch.set_num_threads(1)
     until = time.monotonic() + hours * 3600
     learn, judge = load_split(data, Split.TRAIN), load_split(data, Split.VAL)[:: size.every_nth_val]

@@ -2,8 +2,8 @@
 
 Replays every recording of the folder with benchmarks/site.yaml, and writes
 benchmarks/results/footage.json and the table of the README from it. A recording
-NAME.mp4 with a NAME.json beside it is held against the approaches in it; the others
-show no hand near anything, and must not trip.
+NAME.mp4 with a NAME.json beside it is held against the approaches in it; those named in
+`NO_HANDS` show no hand near anything, and must not trip.
 """
 
 from __future__ import annotations
@@ -23,11 +23,13 @@ from handguard.detection.loading import Choice, files_of
 from handguard.evidence.decisions import read_decisions
 from handguard.replay.approaches import judge_approaches, read_approaches
 from handguard.replay.replay import replay_video
+from handguard.replay.score import episodes
 
 HERE = Path(__file__).parent
 SITE = HERE / "site.yaml"
 RESULTS = HERE / "results" / "footage.json"
 README = HERE.parent / "README.md"
+NO_HANDS = ["cars-no-hands.mp4", "passers-by-far.mp4"]
 ZONES = (
     "The zones are those of [benchmarks/site.yaml](benchmarks/site.yaml), the whole picture; so on passers-by-far the"
     " hands of people who walk by trip it, as they should, and so does what is no hand. The operating point was"
@@ -60,6 +62,7 @@ def replayed(video: Path, scratch: Path) -> dict[str, Any]:
             "stopped": sum(not answer.missed for answer in report.answers),
             "tripped": sum(answer.tripped_frame is not None for answer in report.answers),
             "frames_from_entering_the_picture_to_stop": late,
+            "nuisances": episodes(report.nuisance_frames),
             "nuisance_frames": len(report.nuisance_frames),
             "free_frames": report.free_frames,
         }
@@ -90,15 +93,16 @@ def _row(name: str, row: dict[str, Any], is_empty: bool) -> str:
     reached, nuisance = "–", str(row["trips"]) if is_empty else "–"
     if "approaches" in row:
         reached = f"{row['warned']} / {row['stopped']} / {row['approaches']}"
-        nuisance = str(row["trips"] - row["tripped"])
+        nuisance = str(row["nuisances"])
     cells = (name, row["frames"], row["frames_with_hands"], reached, nuisance)
     return "| " + " | ".join(str(cell) for cell in cells) + " |"
 
 
 def _on_trips(name: str, row: dict[str, Any]) -> str:
     late, off = row["frames_from_entering_the_picture_to_stop"], row["stopped"] - row["tripped"]
+    seen = f"a hand was in a stop zone {min(late)} to {max(late)} frames after it came into the picture"
     return (
-        f"{name}: a hand was in a stop zone {min(late)} to {max(late)} frames after it came into the picture. In {off}"
+        f"{name}: {seen if late else 'no hand was seen in a stop zone'}. In {off}"
         f" of the {row['approaches']} reaches the machine was off already; {row['nuisance_frames']} of the"
         f" {row['free_frames']} frames in which nobody reaches would have stopped it."
     )
@@ -130,8 +134,8 @@ def main(footage: Path) -> None:
             "command": "python benchmarks/footage.py FOOTAGE",
             "machine": machine.described(),
             "model": files_of(Choice()).card.stem,
-            "no_hands": ["cars-no-hands.mp4", "passers-by-far.mp4"],
-            "replay": {video.name: replayed(video, scratch) for video in videos},
+            "no_hands": NO_HANDS,
+            "replay": {video.relative_to(footage).as_posix(): replayed(video, scratch) for video in videos},
         }
     keep(RESULTS, results)
     rewrite(README, "numbers", table(results))

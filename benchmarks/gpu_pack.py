@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import io
 import json
+import shutil
 import sys
 import tarfile
 from collections.abc import Iterator, Sequence
@@ -26,6 +27,7 @@ from handguard.training.coco import Sample, decode_picture
 from handguard.training.datasets import Split, load_split
 from handguard.types import HandClass
 
+PIECES = "piece-*.tar.gz"
 File = tuple[str, bytes]  # path in the packed folder, content
 
 
@@ -81,6 +83,8 @@ def scaled(box_px: Sequence[float], label: int, scale: tuple[float, float]) -> d
 def pieces(files: Iterator[File], out: Path, limit_bytes: int) -> list[Path]:
     """Tar files in `out`, none larger than the limit unless one file alone is."""
     out.mkdir(parents=True, exist_ok=True)
+    for earlier in out.glob(PIECES):  # of a larger set, perhaps: they would be unpacked too
+        earlier.unlink()
     written: list[Path] = []
     waiting: list[File] = []
     size = 0
@@ -115,8 +119,10 @@ def pack(data: Path, out: Path, how: Packing) -> list[Path]:
 
 
 def unpack(folder: Path, out: Path) -> Path:
-    """The packed folder, ready for `handguard train --data`."""
-    for piece in sorted(folder.glob("piece-*.tar.gz")):
+    """The packed folder, ready for `handguard train --data`; what was unpacked there before goes."""
+    for split in Split:
+        shutil.rmtree(out / split.value, ignore_errors=True)
+    for piece in sorted(folder.glob(PIECES)):
         with tarfile.open(piece) as tar:
             tar.extractall(out, filter="data")
     return out

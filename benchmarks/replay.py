@@ -2,10 +2,11 @@
 
 Decoding alone, the network alone, both in one loop, a whole replay, and an audit of two recordings by
 two workers, in turn and several times over, so that a busy machine hits all of them. The recording is
-a loop of VIDEO without coding it anew. Every thread count is one: two workers have two cores.
+a loop of VIDEO without coding it anew. The network has one thread, and so has OpenCV: two workers have
+two cores. libav decodes with as many as it likes.
 
 Processor seconds are told beside wall time, because only they mean something while others use the
-machine. `times_real_time_by_cpu` is what two cores do that do nothing else. Writes
+machine. `audit_by_cpu` is what two cores do that do nothing else. Writes
 benchmarks/results/replay.json.
 """
 

@@ -92,6 +92,11 @@ class Observer:
         if heed is not None:
             heed(event)
 
+    def end(self, now_ns: int) -> None:
+        """The soak is over: what is closed now was closed until now."""
+        if self.is_closed:
+            self.closed.append((self._closed_since_ns, now_ns))
+
     def _judge(self, now_ns: int) -> None:
         if not self.is_closed:
             return

@@ -80,6 +80,7 @@ def do(job: Job, progress: Progress | None = None, detector_for: DetectorMaker =
         _require_same_program(job)
         settings = checked(Tree(job.settings, {}), job.settings_from)
         _require_same_network(job, settings)
+        (Path(job.out) / RESULT).unlink(missing_ok=True)  # it would vouch for what is now written over
         outcome = _judged(job, settings, progress, detector_for)
         kept = {"recorded_s": outcome.recorded_s, "took_s": outcome.took_s, "proof": outcome.proof}
         result = {"identity": asdict(job.identity), **kept}

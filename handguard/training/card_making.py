@@ -149,7 +149,7 @@ def _progress_made(saved: checkpoints.Checkpoint, recipe: dict[str, Any], pictur
     return {
         "steps_done": saved.step,
         "pictures_seen": seen,
-        "passes": round(seen / pictures, 1) if seen else None,
+        "passes": round(seen * (1 - recipe.get("old_share", 0.0)) / pictures, 1) if seen else None,
         "trained_hours": None if saved.trained_s is None else round(saved.trained_s / 3600, 2),
     }
 

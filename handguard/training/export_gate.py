@@ -8,8 +8,9 @@ Both are run as detectors over the same annotated pictures and compared:
     empty      recordings without a hand, where asked for: is one seen there?
 
 A zone that was intruded and is free after the export is the loss that matters most, so it is
-counted by itself. The limits hold the largest loss of accuracy, and the larger
-share of changed zone decisions.
+counted and limited by itself, as a share of those that were intruded: however many pictures
+without a hand stand beside them, they make up for none. The limits hold the largest loss of
+accuracy, the largest share of zones that were freed, and the largest of decisions changed at all.
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ class GateLimits:
     """What an export may cost. Shares and average precisions, 0 to 1."""
 
     max_ap_loss: float = 0.005
-    max_decision_changes: float = 0.02  # share of zone decisions
+    max_decision_changes: float = 0.02  # share of zone decisions; freed ones also of those that were intruded
 
     def __post_init__(self) -> None:
         if not (0 <= self.max_ap_loss <= 1 and 0 <= self.max_decision_changes <= 1):
@@ -54,6 +55,7 @@ class Changes:
     hands_lost: int
     hands_new: int
     decisions: dict[str, int]  # how many were taken, about the whole picture and about its parts
+    intruded: dict[str, int]  # of these, by the origin's hands
     freed: dict[str, int]  # intruded before, free after: the dangerous way
     raised: dict[str, int]  # free before, intruded after
 
@@ -62,21 +64,25 @@ class Changes:
         """The larger share of changed decisions."""
         return max((self.freed[k] + self.raised[k]) / max(self.decisions[k], 1) for k in self.decisions)
 
+    @property
+    def share_freed(self) -> float:
+        """The larger share of intruded zones that are free after."""
+        return max(self.freed[k] / max(self.intruded[k], 1) for k in self.decisions)
+
     def told(self) -> Numbers:
         """For a card or a JSON file."""
         of_hands = {"origin": self.hands, "lost": self.hands_lost, "new": self.hands_new}
-        zones = {
-            name: {"decisions": self.decisions[name], "freed": self.freed[name], "raised": self.raised[name]}
-            for name in self.decisions
-        }
-        return {"hands": of_hands, "zones": zones, "share_changed": round(self.share, 5)}
+        kinds = ("decisions", "intruded", "freed", "raised")
+        zones = {name: {kind: getattr(self, kind)[name] for kind in kinds} for name in self.decisions}
+        shares = {"share_changed": round(self.share, 5), "share_freed": round(self.share_freed, 5)}
+        return {"hands": of_hands, "zones": zones, **shares}
 
 
 def changes(origin: Sequence[Answer], export: Sequence[Answer], min_score: float) -> Changes:
     """Compare answers about the same pictures, in the same order, at one score."""
     hands = lost = new = 0
     kinds = (WHOLE, "parts")
-    decisions, freed, raised = (dict.fromkeys(kinds, 0) for _ in range(3))
+    decisions, intruded, freed, raised = (dict.fromkeys(kinds, 0) for _ in range(4))
     for one, other in zip(origin, export, strict=True):
         before, after = (at_least(answer.hands, min_score) for answer in (one, other))
         pairs = matched_pairs(before.boxes_px, after.boxes_px)
@@ -84,9 +90,10 @@ def changes(origin: Sequence[Answer], export: Sequence[Answer], min_score: float
         for zone, was, now in _verdicts(one, before, after):
             kind = WHOLE if zone == WHOLE else "parts"
             decisions[kind] += 1
+            intruded[kind] += was
             freed[kind] += was and not now
             raised[kind] += now and not was
-    return Changes(hands, lost, new, decisions, freed, raised)
+    return Changes(hands, lost, new, decisions, intruded, freed, raised)
 
 
 def at_least(found: Detections, min_score: float) -> Detections:
@@ -149,6 +156,9 @@ def refusals(lost: dict[str, float], changed: Changes, limits: GateLimits) -> li
     if not changed.share <= limits.max_decision_changes:
         allowed = f"allowed {limits.max_decision_changes:g}"
         refused.append(f"zone decisions: a share of {changed.share:.4f} changed, {allowed}")
+    if not changed.share_freed <= limits.max_decision_changes:
+        allowed = f"allowed {limits.max_decision_changes:g}"
+        refused.append(f"zones with a hand: a share of {changed.share_freed:.4f} free after the export, {allowed}")
     return refused
 
 

@@ -29,6 +29,7 @@ from handguard.detection.preprocess import letterboxed
 from handguard.detection.ssd import Ssd
 from handguard.detection.weights import load_network
 from handguard.errors import DatasetError, ModelError, mismatch
+from handguard.training.beforehand import require_near_hand
 from handguard.training.coco import Sample, decode_picture
 from handguard.training.datasets import Split, load_split
 from handguard.training.evaluation import OnProgress, Run, numbers, run_detector
@@ -160,6 +161,7 @@ def _judged(
     if wanted.gate is None:
         return [], {}
     samples = load_split(wanted.gate, Split.VAL)
+    require_near_hand(samples, wanted.gate)
     score = card.operating_point.min_score
     own, exports = _precisions(wanted)
     origin = run_detector(Choice(str(files.weights), "openvino", own), samples, progress)

@@ -2,8 +2,9 @@
 
 A short run at a low learning rate and at the size of deployment, starting from a
 model's weights. Before and after are measured on the site's val pictures, through
-the detector of the stop path. Weights that became worse there should stay unused,
-and the table says so.
+the detector of the stop path, both in float32: an int8 twin that stands beside the old
+weights is not what the new ones are to be better than. Weights that became worse there
+should stay unused, and the table says so.
 
 A network that sees nothing but one site forgets the rest of the world. Where the
 pictures of the earlier training are at hand, a share of what is drawn comes from
@@ -97,7 +98,7 @@ def steady_sides(card: cards.Card) -> tuple[tuple[float, tuple[int, ...]], ...]:
 def measured(files: cards.ModelFiles, samples: list[Sample], progress: OnProgress) -> Numbers:
     """A model's numbers at its own operating point."""
     score = cards.read_card(files).operating_point.min_score
-    return numbers(run_detector(Choice(str(files.weights)), samples, progress), score)
+    return numbers(run_detector(Choice(str(files.weights), precision="float32"), samples, progress), score)
 
 
 ROWS = (

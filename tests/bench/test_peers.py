@@ -147,6 +147,16 @@ def test_the_readme_says_who_is_missing_and_why(monkeypatch: pytest.MonkeyPatch)
     assert speed._peers(None) == ["Peers were not measured."]
 
 
+def test_cameras_that_stopped_nothing_are_told_without_numbers(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.syspath_prepend(str(speakers.HERE.parent))
+    import speed
+
+    nothing = {"count": 0, "p50": None, "p99": None, "p999": None, "max": None}
+    stops = {"count": 3, "p50": 2.0, "p99": 4.0, "p999": 4.0, "max": 4.0}
+    assert speed._worst([nothing, stops]) == stops
+    assert speed._row("off", speed._worst([nothing, nothing]), 1.0) == "| off (0) | – | – | – | – |"
+
+
 def film(path: Path) -> None:
     with av.open(str(path), "w") as container:
         stream = container.add_stream("mpeg4", rate=30)

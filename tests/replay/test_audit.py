@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
@@ -24,6 +25,7 @@ from handguard.config import fingerprint
 from handguard.detection.card import SHIPPED
 from handguard.errors import ConfigError, DatasetError
 from handguard.evidence.reading import read_records
+from handguard.replay import identity
 from handguard.replay.audit import Audit, Options, audit
 from handguard.replay.book import settings_of
 from handguard.replay.identity import Identity, software
@@ -106,6 +108,34 @@ def test_another_setting_network_or_program_is_another_job(folder, settings, set
         assert finished(replace(job, identity=replace(job.identity, **{name: "0"}))) is None
 
 
+@pytest.mark.parametrize("changed", ["a library", "the processor"])
+def test_another_library_or_processor_is_another_program(changed: str, monkeypatch) -> None:
+    before = identity.software()
+    identity.software.cache_clear()
+    if changed == "a library":
+        version_of = identity._version_of
+        monkeypatch.setattr(identity, "_version_of", lambda name: version_of(name) + ".1" * (name == "openvino"))
+    else:
+        monkeypatch.setattr(identity, "_instructions", lambda: ["avx2"])
+    assert identity.software() != before
+    monkeypatch.undo()
+    identity.software.cache_clear()
+    assert identity.software() == before
+
+
+def test_a_job_broken_off_leaves_no_word_for_what_it_wrote_over(folder, settings, tmp_path, monkeypatch) -> None:
+    """Its decisions stand there, whole, under the word for those of an earlier job."""
+    job = audit(folder, settings, None, Options(tmp_path / "out")).rows[0].a.job
+    assert finished(job) is not None
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("handguard.replay.job.write_json", full)
+    assert "No space left" in str(do(job).error)
+    assert finished(job) is None
+
+
 @pytest.fixture
 def beside(settings_from, tmp_path, monkeypatch):
     """Settings with a network beside them, by its relative path, in the folder that is worked in.
@@ -139,9 +169,9 @@ def test_a_cluster_is_given_no_network_by_a_relative_path(folder, beside, tmp_pa
 def test_a_worker_that_finds_another_network_than_the_one_that_was_hashed_judges_nothing(
     folder, beside, tmp_path
 ) -> None:
-    identity = Identity("", fingerprint(beside), model_sha256(beside), software())
+    asked = Identity("", fingerprint(beside), model_sha256(beside), software())
     values = beside.model_dump(mode="json")
-    job = Job("a.mkv (A)", str(folder / "a.mkv"), str(tmp_path / "out"), values, "site.yaml", identity)
+    job = Job("a.mkv (A)", str(folder / "a.mkv"), str(tmp_path / "out"), values, "site.yaml", asked)
     card = tmp_path / "m" / "palmnet-s.json"
     card.write_text(card.read_text().replace('"chosen": "', '"chosen": "otherwise: '))
     assert "a.mkv (A): expected a worker that finds the network of card sha256" in str(do(job).error)

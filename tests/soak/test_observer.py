@@ -208,3 +208,19 @@ def test_a_tick_that_said_on_again_ends_the_question():
 def test_a_late_hand_is_the_interlocks_if_the_network_had_seen_it(seen_ms, in_time):
     late = Wrong("hand", 1200 * MS, 1500 * MS)
     assert seen_in_time(told((1250, True, False), (seen_ms, True, True)), late) is in_time
+
+
+def test_what_is_closed_at_the_end_was_closed_until_the_end():
+    """Otherwise a machine that never stopped again would not be held to its record."""
+    site = Site()
+    site.frames(100)
+    site.tell("pressed")
+    site.contacts(closed=True)
+    begin_ns = round(site.now_ms * MS)
+    site.frames(500)
+    end_ns = round(site.now_ms * MS)
+    assert site.observer.closed == []
+    site.observer.end(end_ns)
+    assert site.observer.closed == [(begin_ns, end_ns)]
+    records = Records(judged_ns=[begin_ns + 100 * MS], is_on=[False])
+    assert len(disobeyed(records, site.observer.closed)) == 1

@@ -37,7 +37,7 @@ from handguard.training.measures import Answer
 from handguard.training.operating_point import Empty
 from handguard.types import Detections, Frame
 from tests.networks import loud_network
-from tests.training.conftest import filmed
+from tests.training.conftest import DrawnSet, filmed
 
 CARD = Card("tiny", "palmnet-s", ("hand", "gloved_hand"), (96, 96), OperatingPoint(0.3), "", "sigmoid", 32)
 
@@ -121,6 +121,26 @@ def test_a_limit_is_kept_at_the_limit_and_broken_one_past_it():
     assert refusals({}, one, GateLimits(1, 0.99)) == [
         "zone decisions: a share of 1.0000 changed, allowed 0.99"
     ]
+
+
+def test_pictures_without_a_hand_make_up_for_no_hand_that_is_lost():
+    """2 in 100 decisions changed is allowed; 20 of 20 hands lost among 1,000 pictures would be just that."""
+    origin = [answer(LEFT)] * 20 + [answer()] * 980
+    changed = changes(origin, [answer()] * 1000, 0.5)
+    assert changed.share == 0.02
+    assert changed.share_freed == 1.0
+    assert refusals({}, changed, GateLimits()) == [
+        "zones with a hand: a share of 1.0000 free after the export, allowed 0.02"
+    ]
+    at_the_limit = changes([answer(LEFT)] * 50, [answer()] + [answer(LEFT)] * 49, 0.5)
+    assert refusals({}, at_the_limit, GateLimits()) == []
+
+
+def test_a_gate_without_a_near_hand_would_compare_nothing(model: Path, drawn: DrawnSet, tmp_path: Path):
+    drawn.change("val", "annotations", [])
+    with pytest.raises(DatasetError, match=r"val split of .*expected at least one near hand"):
+        export(Export(tmp_path / "out", str(model), "openvino", gate=drawn.root), quiet)
+    assert not list((tmp_path / "out").glob("*.xml"))
 
 
 def test_losses_leave_out_what_could_not_be_measured():

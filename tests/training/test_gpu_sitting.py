@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 from pathlib import Path
@@ -135,6 +136,20 @@ def test_packing_is_one_command(drawn, tmp_path: Path, monkeypatch: pytest.Monke
     gpu_pack.main()
     assert "1 pieces, 0." in capsys.readouterr().out
     assert len(load_split(unpack(tmp_path / "pack", tmp_path / "there"), Split.VAL)) == 6
+
+
+def test_a_smaller_set_packed_over_a_larger_one_is_the_smaller_one(drawn, tmp_path: Path):
+    how = Packing(piece_mb=0.02)
+    larger = pack(drawn.root, tmp_path / "pack", how)
+    unpack(tmp_path / "pack", tmp_path / "there")
+    kept = json.loads(drawn.annotations("train").read_text())["images"][:2]
+    drawn.change("train", "images", kept)
+    drawn.change("train", "annotations", [])
+    smaller = pack(drawn.root, tmp_path / "pack", how)
+    assert len(smaller) < len(larger)
+    assert sorted((tmp_path / "pack").iterdir()) == smaller
+    there = unpack(tmp_path / "pack", tmp_path / "there")
+    assert len(load_split(there, Split.TRAIN)) == len(list((there / "train" / "images").iterdir())) == 2
 
 
 ORDER = ["gpu_sitting.py", "--pack", "pack", "--run", "run", "--back", "back", "--device", "cpu"]
