@@ -46,6 +46,7 @@ LOOK_S, MEMORY_EVERY_S = 0.05, 10.0
 LINE_EVERY_S = 60.0  # where there is no terminal for a bar
 ORPHAN_AFTER_S = 12.0
 FIRST_RUN_S = 120.0  # a machine that has not been switched on by then is not being tested
+RESULTS = ROOT / "benchmarks" / "results"
 LOGS = ("camera", "board-a", "board-b", "world")
 
 
@@ -187,6 +188,7 @@ def account_of(out: Path) -> tuple[dict[str, Any], dict[str, list[memory.Point]]
     begin_ns, end_ns = world[0]["ns"], world[-1]["ns"]
     for event in Logs(places).until(end_ns):
         observer.hear(event)
+    observer.end(end_ns)
     told = account.summary(observer, account.read_runs(places.runs), begin_ns, end_ns) | _of_world(world)
     return told | {"records": account.verdicts(places.runs)}, memory.points_of(world)
 
@@ -197,8 +199,14 @@ def write_account(out: Path, results: Path, docs: Path, name: str) -> dict[str, 
     keep(results / f"{name}.json", told)
     draw_delays(told["per_five_minutes"], docs / "pictures" / f"{name}-delays.png")
     draw_memory(points, docs / "pictures" / f"{name}-memory.png")
-    kept = [json.loads((results / f"{each}.json").read_text()) for each in ("soak", "soak-calm")]
-    (docs / "soak.md").write_text(page(*kept))
+    (docs / "soak.md").write_text(page(_kept(results, "soak"), _kept(results, "soak-calm")))
+    return told
+
+
+def _kept(results: Path, name: str) -> dict[str, Any]:
+    """What `results` has under this name, or else the repository's own."""
+    file = results / f"{name}.json"
+    told: dict[str, Any] = json.loads((file if file.exists() else RESULTS / file.name).read_text())
     return told
 
 
@@ -229,7 +237,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--out", type=Path, default=ROOT / "out" / "soak", help="logs and records; must be new")
     parser.add_argument("--calm", action="store_true", help="no faults: soak-calm.json, for the memory of one life")
-    parser.add_argument("--results", type=Path, default=ROOT / "benchmarks" / "results", help="soak.json goes here")
+    parser.add_argument("--results", type=Path, default=RESULTS, help="soak.json goes here")
     parser.add_argument("--docs", type=Path, default=ROOT / "docs", help="soak.md and pictures/ go here")
     parser.add_argument("--only-account", action="store_true", help="of an --out that is there")
     wanted = parser.parse_args()
