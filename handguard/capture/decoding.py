@@ -6,8 +6,9 @@ like a scene and could hide a hand. They are counted, and leave a gap in the num
 
 Of a JPEG that was cut short libav shows the upper part, and below it whatever its
 memory held: the table of a moment ago, say, without the hand. It is told to refuse such
-pictures. What no decoder can tell from the data is a picture that never came: in H.264
-those drawn from it are smeared until the next key frame. Streams of JPEG have no such frames.
+pictures. A picture that never came leaves no damage in the data of the next one, and a
+decoder draws on; in H.264 a number tells (`h264`), and what follows counts as damaged. In
+other codecs whose pictures build on one another (H.265) it is not noticed.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from av.buffer import Buffer
 from av.video.reformatter import VideoReformatter
 from numpy.typing import NDArray
 
+from handguard.capture.h264 import Succession
 from handguard.errors import DeviceError, mismatch
 
 Orientation = tuple[int, int, int, int]  # x' = a·x + c·y, y' = b·x + d·y, each -1, 0 or 1
@@ -49,6 +51,8 @@ class PictureDecoder:
         stream.codec_context.copy_opaque = True
         if stream.codec_context.name == "mjpeg":
             stream.codec_context.options = stream.codec_context.options | {"err_detect": "explode"}
+        is_h264 = stream.codec_context.name == "h264"
+        self._succession = Succession(stream.codec_context.extradata) if is_h264 else None
         self._name = name
         self._converter = VideoReformatter()  # kept: making one per picture costs twice the conversion
         self._fed = 0
@@ -67,6 +71,8 @@ class PictureDecoder:
         """
         self._fed += 1
         packet.opaque = _Tag(self._fed, arrived_ns)
+        if self._succession is not None and not self._succession.follows(bytes(packet)):
+            self._broken_at = self._fed
         try:
             pictures = packet.decode()
         except av.error.InvalidDataError:
