@@ -7,7 +7,9 @@ how well people's hands are found.
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from handguard.evidence.summary import percentiles
@@ -38,21 +40,23 @@ class Scorekeeper:
 
     def __init__(self, scene: Truthful, zones: Sequence[Zone]) -> None:
         self._scene, self._zones = scene, tuple(zones)
-        self._seen: list[tuple[int, frozenset[str]]] = []  # capture time, intruded zones
+        self._seen: list[tuple[int, frozenset[str]]] = []  # capture time, intruded zones; frames with any
+        self._last_ns: int | None = None  # capture of the newest judged frame
 
     def record(self, decision: Decision, permit: Permit, report: KeeperReport | None = None) -> None:
         if decision.detections is not None:
-            intruded = frozenset(zone.name for zone in decision.zones if zone.intruded)
-            self._seen.append((decision.times.captured_ns, intruded))
+            self._last_ns = decision.times.captured_ns
+            if intruded := frozenset(zone.name for zone in decision.zones if zone.intruded):
+                self._seen.append((self._last_ns, intruded))
 
     def result(self) -> dict[str, Any]:
         """Approaches of the scene, and for each kind of zone how many were seen, missed, and how late.
 
         An approach still under way when the run ended is left out.
         """
-        if self._scene.started_ns is None or not self._seen:
+        if self._scene.started_ns is None or self._last_ns is None:
             return {"approaches": 0}
-        last_ns = self._seen[-1][0] - self._scene.started_ns
+        last_ns = self._last_ns - self._scene.started_ns
         approaches = [one for one in self._scene.approaches(self._zones) if one.ends_ns <= last_ns]
         result: dict[str, Any] = {"approaches": len(approaches)}
         for role in ZoneRole:
@@ -74,7 +78,9 @@ class Scorekeeper:
         """
         started_ns = self._scene.started_ns or 0
         enters_ns, leaves_ns = started_ns + crossing.enters_ns, started_ns + crossing.leaves_ns
-        for captured_ns, intruded in self._seen:
-            if enters_ns - GRACE_NS <= captured_ns <= leaves_ns + GRACE_NS and crossing.zone in intruded:
+        begin = bisect_left(self._seen, enters_ns - GRACE_NS, key=itemgetter(0))
+        end = bisect_right(self._seen, leaves_ns + GRACE_NS, key=itemgetter(0))
+        for captured_ns, intruded in self._seen[begin:end]:
+            if crossing.zone in intruded:
                 return (captured_ns - enters_ns) / 1e6
         return None
