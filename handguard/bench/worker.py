@@ -81,8 +81,9 @@ def measured(order: dict[str, Any]) -> dict[str, Any]:
 def settings_of(order: dict[str, Any]) -> Settings:
     """The settings an order names. Raises `ConfigError`."""
     settings = load(Path(order["config"]))
-    if order.get("source") is not None:
-        settings = with_source(settings, order["source"])
+    if order.get("source") is not None:  # of no real board, so no profile is asked
+        safety = settings.safety.model_copy(update={"profile": "basic"})
+        settings = with_source(settings.model_copy(update={"safety": safety}), order["source"])
     threads = order.get("threads") or settings.detector.threads
     return settings.model_copy(update={"detector": settings.detector.model_copy(update={"threads": threads})})
 

@@ -6,20 +6,14 @@ hundreds of milliseconds: measure it before a stream may stop a machine.
 MPEG-TS over UDP hides two more periods, since a picture's end is known only by
 the beginning of the next (92 ms at 25 fps, measured on the loopback).
 
-A reader that was held up finds packets waiting in the socket, and stamping those
-on arrival would make old pictures look fresh. So only a packet that had to be
-waited for is stamped with the time it came. One that was waiting already is
-stamped one period after the frame before it: under a backlog stamps fall behind
-the clock, the frames are seen to be old, and the machine stops. The period is measured
-(`pace`), not the stated one: MJPEG over HTTP always states 25 frames a second, and at 30 a
-backlog would grow unseen. Until it is known, a waiting packet is as old as the one before.
-
-Fetching a packet that lies ready may take milliseconds too, where other programs
-want the core. So a wait of a quarter of a period counts, and while packets must
-lie there, one for each period in which nobody asked, only a wait of a whole one.
+A reader that was held up finds packets waiting in the socket; what time they are given
+stands in `pace`. It takes the period of the stream, which is measured. A reader so busy
+that it never waits can measure nothing: where nobody told the rate, that is a failure
+which says what helps.
 
 A stream has no proper end. When the other side closes it, that is a failure, and so is
-one that brings nothing but damaged pictures: opened again it begins with a whole one.
+one that goes on bringing damaged pictures, longer than the way to the next key frame: opened
+again it may begin with a whole one.
 """
 
 from __future__ import annotations
@@ -33,15 +27,16 @@ from numpy.typing import NDArray
 
 from handguard.capture.clock import MonotonicClock
 from handguard.capture.decoding import PictureDecoder, arrival_ns
-from handguard.capture.pace import Pace
+from handguard.capture.pace import Stamps
 from handguard.errors import DeviceError, DeviceMissing, mismatch
 from handguard.ports import Clock
 from handguard.safety.limits import BOUNDS
 from handguard.types import Frame, PictureFormat
 
 SCHEMES = ("http", "https", "rtsp", "rtsps", "udp")
-_FETCH_NS = 2_000_000  # of a packet that lies ready, at most, where the core is free
 _UNKNOWN_RATE_FPS = 25.0  # libav's own guess for streams without times
+_LONGEST_GROUP_S = 15.0  # from one key frame to the next; x264 puts one every 250 pictures at least
+_MEASURED_WITHIN_S = 10.0  # of reading
 
 _LOW_DELAY = {"fflags": "nobuffer", "flags": "low_delay", "max_delay": "0"}
 _PER_SCHEME = {
@@ -70,26 +65,25 @@ class NetworkStream:
         fps: float | None = None,
         clock: Clock | None = None,
     ) -> None:
-        """`fps`: the rate, where somebody knows it better than the stream states it."""
+        """`fps`: the rate as a person told it; it counts where this computer is too busy to measure it."""
         self._name = without_password(url)
         self._clock = clock if clock is not None else MonotonicClock()
         self._read_timeout_s = read_timeout_s
-        self._stamped_ns = self._clock.now_ns()
+        opening_ns = self._clock.now_ns()
         self._container = _opened(url, self._name, self._clock, open_timeout_s, read_timeout_s)
-        self._fetched_ns = self._clock.now_ns()
-        self._pace, self._fetched = Pace(), 0
-        self._waiting = 0  # packets that came while nobody asked
-        self._patience_s = open_timeout_s  # for a whole picture
+        opened_ns = self._clock.now_ns()
+        self._reading_ns: int | None = None  # since when
         try:
             self._stream = self._picture_stream()
             self._decoder = PictureDecoder(self._stream, self._name, "SLICE")
             self._pictures = self._decoded()
-            self._fps = fps or _stated_fps(self._stream)
-            self._period_ns = round(1e9 / self._fps)
+            is_whole_each = self._stream.codec_context.name == "mjpeg"
+            self._patience_s = read_timeout_s if is_whole_each else _LONGEST_GROUP_S  # for a picture that is whole
+            self._fps = _stated_fps(self._stream)
+            self._stamps = Stamps(opening_ns, opened_ns, self._fps, fps)
             self._delivered = 0
             self._closed = False
             self._format = self._first_format()
-            self._patience_s = read_timeout_s
         except BaseException:
             self._container.close()
             raise
@@ -113,6 +107,7 @@ class NetworkStream:
         """The next picture. Raises `DeviceError` when none comes in time or the stream closes."""
         if self._closed:
             raise DeviceError(f"{self.name}: closed")
+        self._require_pace()
         picture = self._next_picture()
         image = self._checked(self._converted(picture))
         self._delivered += 1
@@ -144,32 +139,26 @@ class NetworkStream:
 
     def _decoded(self) -> Generator[av.VideoFrame, None, None]:
         packets = self._container.demux(self._stream)
-        whole_ns = self._clock.now_ns()  # until when nothing was missed
+        whole_ns, damaged = self._clock.now_ns(), 0  # until when nothing was missed
         while True:
             asked_ns = self._clock.now_ns()
             packet = next(packets, None)
             if packet is None or packet.size == 0:  # 0: libav's sign for the end
                 return
-            for picture in self._decoder.decode(packet, self._stamp(asked_ns)):
+            arrived_ns = self._stamps.of(asked_ns, self._clock.now_ns())
+            for picture in self._decoder.decode(packet, arrived_ns):
                 yield picture
-                whole_ns = self._clock.now_ns()
-            if self._clock.now_ns() - whole_ns > self._patience_s * 1e9:
-                raise DeviceError(f"{self.name}: not one whole picture for {self._patience_s:g} s")
+                whole_ns, damaged = self._clock.now_ns(), self.damaged
+            if self.damaged > damaged and self._clock.now_ns() - whole_ns > self._patience_s * 1e9:
+                raise DeviceError(f"{self.name}: nothing but damaged pictures for {self._patience_s:g} s")
 
-    def _stamp(self, asked_ns: int) -> int:
-        """When the packet that was asked for at `asked_ns` came; see the top of this file."""
+    def _require_pace(self) -> None:
+        """Raise `DeviceError` where nobody can tell how old pictures that lay waiting are."""
         now_ns = self._clock.now_ns()
-        measured_ns = self._pace.period_ns
-        period_ns = min(self._period_ns, measured_ns or self._period_ns)
-        self._waiting += (asked_ns - self._fetched_ns) // period_ns
-        enough_ns = period_ns if self._waiting else period_ns // 4
-        waited = now_ns - asked_ns >= max(enough_ns, _FETCH_NS)
-        self._waiting = 0 if waited else max(0, self._waiting - 1)
-        self._stamped_ns = now_ns if waited else min(now_ns, self._stamped_ns + (measured_ns or 1))
-        self._fetched_ns, self._fetched = now_ns, self._fetched + 1
-        if waited:
-            self._pace.came(now_ns, self._fetched)
-        return self._stamped_ns
+        self._reading_ns = now_ns if self._reading_ns is None else self._reading_ns
+        if self._stamps.period_ns is None and now_ns - self._reading_ns > _MEASURED_WITHIN_S * 1e9:
+            advice = "ask the camera for fewer or smaller pictures, or tell its rate in camera.fps"
+            raise DeviceError(f"{self.name}: this computer is too busy to tell how old the pictures are: {advice}")
 
     def _picture_stream(self) -> av.VideoStream:
         if not self._container.streams.video:

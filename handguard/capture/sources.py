@@ -48,8 +48,8 @@ def open_source(
     """Open what `spec` names; see the top of this file.
 
     `fps` and `size_px` (width, height) are wishes to a camera and orders to the
-    simulated scene, `fps` is also the rate of a folder, and of a stream that
-    states another one; a file has its own. `loop`
+    simulated scene, `fps` is also the rate of a folder, and of a stream where it
+    cannot be measured; a file has its own. `loop`
     repeats a file or folder for ever (live only); `seed` draws the scene.
 
     Raises `ConfigError` for a spec that means nothing, `DeviceMissing` for one

@@ -2,8 +2,8 @@
 
 A film that retention removed is gone for a reason, and the book of that later run
 says so; a film that is gone without such a word, or changed, is damage. The word counts
-only in a book that verifies against the key of the run whose film it was. It excuses what
-is gone: a film that lies there is held to its hash, whatever anybody says.
+only where it is signed, in a book that verifies against the key of the run whose film it was.
+It excuses what is gone: a film that lies there is held to its hash, whatever anybody says.
 
 A monitor that was killed may leave films that its book does not name any more: the
 recorder finished them when nobody could write. They are told by name. They prove
@@ -13,6 +13,7 @@ nothing, but they are kept and held like any other, since they may show the acci
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -100,18 +101,20 @@ class _Removals:
         asked = "SELECT DISTINCT run FROM events WHERE kind = 'removed' AND json_extract(record, '$.run') = ?"
         books = [self.run.parent / row["run"] / BOOK for row in self.base.execute(asked, (self.run.name,))]
         key = key_of(self.run)
-        return frozenset(name for book in books if _is_sound(book, key) for name in self._told_by(book))
+        return frozenset(name for book in books for name in self._told_by(book, key))
 
-    def _told_by(self, book: Path) -> set[str]:
-        told = (record for record in read_records(book) if record["kind"] == Kind.CLIP_REMOVED.value)
-        return {record["name"] for record in told if record["run"] == self.run.name}
-
-
-def _is_sound(book: Path, key: PublicKey) -> bool:
-    try:
-        return verify(book, key).verdict is not Verdict.DAMAGED
-    except RecordingError:
-        return False
+    def _told_by(self, book: Path, key: PublicKey) -> Iterator[str]:
+        """Of a sound book, what its signatures cover: the tail of a killed run anybody can add to."""
+        try:
+            checked = verify(book, key)
+        except RecordingError:
+            return
+        if checked.verdict is Verdict.DAMAGED:
+            return
+        for record in read_records(book):
+            is_removal = record["kind"] == Kind.CLIP_REMOVED.value and record["seq"] <= checked.signed_through
+            if is_removal and record["run"] == self.run.name:
+                yield record["name"]
 
 
 def _problem(folder: Path, record: Record) -> str:

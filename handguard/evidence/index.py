@@ -86,7 +86,7 @@ def _read_up(path: Path | None, runs: dict[str, Path]) -> sqlite3.Connection:
             _read_on(base, runs)
         except BaseException as error:
             base.close()
-            if place is None or not isinstance(error, sqlite3.DatabaseError):
+            if place is None or not isinstance(error, (sqlite3.DatabaseError, ValueError, TypeError, KeyError)):
                 raise
             _thrown_away(place)
         else:

@@ -32,7 +32,7 @@ from handguard.evidence.schema import (
     fault_record,
     genesis_record,
     head_record,
-    is_trip,
+    is_grave,
 )
 from handguard.evidence.signing import SigningKey
 from handguard.evidence.store import SegmentStore
@@ -106,12 +106,12 @@ class Ledger:
             ) from error
 
     def write(self, bodies: Iterable[Record]) -> None:
-        """Add records, all or none; a trip among them is signed with them and synced by `upkeep`."""
+        """Add records, all or none; trips and removed films are signed with them and synced by `upkeep`."""
         bodies = list(bodies)
         if bodies:
-            tripped = any(is_trip(body) for body in bodies)
-            self._put(bodies, self._now(), sign=tripped)
-            self._must_sync |= tripped
+            has_grave = any(map(is_grave, bodies))
+            self._put(bodies, self._now(), sign=has_grave)
+            self._must_sync |= has_grave
 
     def upkeep(self) -> None:
         """Sign, rotate and sync if it is time."""

@@ -166,11 +166,13 @@ def _note(body: Record) -> Note:
 
 def _put(fd: int, line: bytes, at: int) -> None:
     """The whole line, durable, or nothing of it. Raises `OSError`: a full disk takes a part without a word."""
-    taken = os.pwrite(fd, line, at)
-    if taken != len(line):
+    try:
+        if os.pwrite(fd, line, at) != len(line):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        os.fsync(fd)
+    except OSError:
         os.ftruncate(fd, at)
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-    os.fsync(fd)
+        raise
 
 
 @contextmanager

@@ -202,9 +202,9 @@ def close_record(reason: str, lost_records: int) -> Record:
     return {"kind": Kind.CLOSE.value, "reason": reason, "lost_records": lost_records}
 
 
-def is_trip(record: Record) -> bool:
-    """True for the event that must be signed and on disk at once."""
-    return record.get("event") == "tripped"
+def is_grave(record: Record) -> bool:
+    """True for what must be signed and on disk at once: a trip, and a film that was deleted."""
+    return record.get("event") == "tripped" or record["kind"] == Kind.CLIP_REMOVED.value
 
 
 def _zone(zone: ZoneStatus) -> Record:

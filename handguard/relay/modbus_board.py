@@ -202,7 +202,7 @@ class TcpLine:
             self._socket.setblocking(False)
         except (OSError, ValueError) as error:  # a name with an empty part is no OSError
             self._let_go()
-            expected = f"a relay board that takes a connection, found: {error}"
+            expected = f"a relay board that takes a connection within {CONNECT_LIMIT_S:g} s, found: {error}"
             raise DeviceMissing(f"relay.port: {self._name}: expected {expected}") from error
 
     def send(self, message: bytes) -> None:
@@ -245,12 +245,12 @@ def address(port: str) -> tuple[str, int]:
 
 
 def numeric(port: str) -> str:
-    """The address with numbers in place of a name. Raises `ConfigError`, or `DeviceMissing` for an unknown name."""
+    """The address with numbers (IPv4) for a name. Raises `ConfigError`, or `DeviceMissing` for an unknown one."""
     host, number_ = address(port)
     try:
         return f"{socket.gethostbyname(host)}:{number_}"
     except (OSError, ValueError) as error:
-        raise DeviceMissing(f"relay.port: {port}: expected a name that can be looked up, found: {error}") from None
+        raise DeviceMissing(f"relay.port: {port}: expected a name that has an IPv4 address, found: {error}") from None
 
 
 def rest_ms(baud: int) -> int:

@@ -22,7 +22,7 @@ from handguard.config import Settings
 from handguard.config.loading import checked
 from handguard.config.strict_yaml import Tree
 from handguard.digest import sha256_of
-from handguard.errors import HandguardError
+from handguard.errors import HandguardError, mismatch
 from handguard.replay.book import holds_book
 from handguard.replay.identity import Identity, software
 from handguard.replay.proof import judge_run
@@ -118,7 +118,8 @@ def _judged(
 
 def _require_same_program(job: Job) -> None:
     if job.identity.software != software():
-        raise HandguardError(f"{job.name}: expected a worker that runs {job.identity.software}, found {software()}")
+        expected = f"a worker with the same program, libraries and kind of processor ({job.identity.software})"
+        raise HandguardError(mismatch(job.name, expected, software()))
 
 
 def _require_same_network(job: Job, settings: Settings) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import itertools
 import socket
 import threading
@@ -16,6 +17,7 @@ import cv2
 import numpy as np
 import pytest
 
+from handguard.capture import network_stream
 from handguard.capture.camera import Backoff, CameraThread
 from handguard.capture.mailbox import Mailbox
 from handguard.capture.network_stream import NetworkStream, _stated_fps, without_password
@@ -148,37 +150,51 @@ def test_after_a_backlog_frames_are_fresh_again():
     assert age_s < 0.1
 
 
+def swift(send: Callable[[bytes], None]) -> None:
+    """60 pictures a second."""
+    begin_s = time.monotonic()
+    for seq in range(2000):
+        time.sleep(max(0.0, begin_s + seq / 60 - time.monotonic()))
+        send(jpeg(seq))
+
+
 def test_a_backlog_that_grows_is_seen_whatever_rate_the_stream_states():
     """MJPEG over HTTP states 25 a second; this camera gives 60, and the reader manages 40."""
     sent_ns: list[int] = []
 
-    def swift(send: Callable[[bytes], None]) -> None:
-        begin_s = time.monotonic()
-        for seq in range(2000):
-            time.sleep(max(0.0, begin_s + seq / 60 - time.monotonic()))
-            sent_ns.append(time.monotonic_ns())
-            send(jpeg(seq))
+    def noting(send: Callable[[bytes], None]) -> None:
+        swift(lambda picture: (sent_ns.append(time.monotonic_ns()), send(picture)))
 
-    with serving(swift) as camera:
+    with serving(noting) as camera:
         source = NetworkStream(camera.url)
         calm = [source.read() for _ in range(180)]
         frames = []
-        for _ in range(160):
+        for _ in range(200):
             frames.append(source.read())
             time.sleep(0.025)
         late_ns = time.monotonic_ns()
         source.close()
     assert source.format.fps == 25
     assert calm[-1].captured_ns >= sent_ns[len(calm)] - 1_000_000_000
-    assert late_ns - sent_ns[len(calm) + len(frames)] > 500_000_000  # so old it was indeed
+    assert late_ns - sent_ns[len(calm) + len(frames)] > 1_000_000_000  # so old it was indeed
     for number, frame in enumerate([*calm, *frames], start=1):  # the first picture told the size
-        assert frame.captured_ns - sent_ns[number] < 100_000_000, number
+        assert frame.captured_ns - sent_ns[number] < 400_000_000, number  # this machine may stand still itself
 
 
-def test_a_rate_that_is_told_counts_before_the_one_that_is_stated():
-    with serving(steady) as camera:
-        source = open_source(camera.url, live=True, fps=33.0)
-        assert source.format.fps == 33
+def test_a_told_rate_is_for_stamps_and_the_stated_one_for_the_loop():
+    with serving(swift) as camera:
+        source = open_source(camera.url, live=True, fps=60.0)
+        assert source.format.fps == 25
+        assert source._stamps.period_ns == round(1e9 / 60)
+        source.close()
+
+
+def test_a_reader_too_busy_to_measure_a_rate_that_nobody_told_says_so(monkeypatch):
+    monkeypatch.setattr(network_stream, "_MEASURED_WITHIN_S", 1.0)
+    with serving(swift) as camera:
+        source = NetworkStream(camera.url)
+        with pytest.raises(DeviceError, match=r"too busy to tell how old the pictures are: .*camera\.fps"):
+            while_it_lasts(source, busy_s=0.016)
         source.close()
 
 
@@ -231,7 +247,7 @@ def test_a_stream_of_nothing_but_damaged_pictures_is_given_up():
 
     with serving(script) as camera:
         source = NetworkStream(camera.url, read_timeout_s=0.5)
-        with pytest.raises(DeviceError, match=r"not one whole picture for 0\.5 s"):
+        with pytest.raises(DeviceError, match=r"nothing but damaged pictures for 0\.5 s"):
             while_it_lasts(source)
         source.close()
 
@@ -341,6 +357,46 @@ def _wait_for(done: Callable[[], bool]) -> None:
     assert done()
 
 
+def grouped(group: int, pictures: int) -> bytes:
+    """H.264 in MPEG-TS, 25 pictures a second, a key frame every so many."""
+    file, chance = io.BytesIO(), np.random.default_rng(0)
+    with av.open(file, "w", format="mpegts") as container:
+        options = {"g": str(group), "tune": "zerolatency", "sc_threshold": "0"}
+        stream = container.add_stream("libx264", rate=25, options=options)
+        stream.width, stream.height, stream.pix_fmt = 96, 64, "yuv420p"
+        for _ in range(pictures):
+            picture = chance.integers(0, 255, (64, 96, 3)).astype(np.uint8)
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="bgr24")))
+        container.mux(stream.encode())
+    return file.getvalue()
+
+
+def test_a_stream_whose_key_frames_are_seconds_apart_is_waited_for():
+    """The probe may throw the first one away; and damage lasts up to the next, which is no reason to hang up."""
+    port, film = free_port(), grouped(group=100, pictures=260)
+    with socket.create_server(("127.0.0.1", port)) as server:
+
+        def send() -> None:
+            viewer, _ = server.accept()
+            with viewer, suppress(OSError):
+                for at in range(0, len(film), len(film) // 260):
+                    lost = 0.60 * len(film) < at < 0.61 * len(film)
+                    viewer.sendall(b"" if lost else film[at : at + len(film) // 260])
+                    time.sleep(0.04)
+
+        sender = threading.Thread(target=send)
+        sender.start()
+        source = NetworkStream(f"tcp://127.0.0.1:{port}", open_timeout_s=1.0, read_timeout_s=0.5)
+        frames = []
+        with suppress(DeviceError):
+            while len(frames) < 260:
+                frames.append(source.read())
+        source.close()
+        sender.join()
+    assert source.damaged > 0
+    assert len(frames) > 60
+
+
 @contextmanager
 def sending_udp(port: int) -> Iterator[None]:
     """An H.264 camera in MPEG-TS over UDP, 25 frames a second until the block ends."""
@@ -381,6 +437,7 @@ def test_h264_over_udp_is_read_until_the_sender_stops():
     source.close()
 
 
-def while_it_lasts(source: NetworkStream) -> None:
+def while_it_lasts(source: NetworkStream, busy_s: float = 0.0) -> None:
     for _ in range(500):
         source.read()
+        time.sleep(busy_s)

@@ -8,6 +8,7 @@ import sqlite3
 import pytest
 
 from handguard.errors import RecordingError
+from handguard.evidence.chain import Link, extend, split_line
 from handguard.evidence.clip_check import check_clips, film_states
 from handguard.evidence.clips import Drawing, save
 from handguard.evidence.index import open_index
@@ -15,6 +16,8 @@ from handguard.evidence.notices import ClipRemoved, TripMark
 from handguard.evidence.questions import clips_showing
 from handguard.evidence.ring import Take, still_of
 from handguard.evidence.signing import SigningKey
+from handguard.evidence.verification import Verdict
+from handguard.evidence.verify import verify
 from handguard.evidence.writer import EvidenceWriter
 from tests.desk.feeding import decided
 
@@ -103,6 +106,25 @@ def test_a_removal_counts_only_in_a_sound_book_with_the_key_of_the_run(runs, gen
         segment.write_bytes(segment.read_bytes().replace(b"trip-0007", b"trip-0008"))
     if forge == "hash":
         segment.write_bytes(segment.read_bytes().replace(b'{"hash":"', b'{"hash":"0', 1))
+    assert len(check(runs).problems) == 2
+
+
+def test_a_word_that_nobody_signed_excuses_nothing(runs, genesis, key):
+    """Without any key a record can be added to the book of a run that was killed: only its hash has to fit."""
+    for path in (runs / "r1" / "clips").iterdir():
+        path.unlink()
+    with EvidenceWriter.open(runs / "r2" / "evidence", genesis, key) as writer:
+        writer.notice(ClipRemoved("r1", "trip-0007", 5, "oldest"))
+    (segment,) = (runs / "r2" / "evidence").glob("segment-*")
+    lines = segment.read_bytes().splitlines(keepends=True)
+    signed = next(i for i, line in enumerate(lines) if b"trip-0007" in line) + 1  # the signature that covers it
+    hash_, raw = split_line(lines[signed])
+    last = json.loads(raw)
+    body = ClipRemoved("r1", "trip-0001", 5, "oldest").record(last["monotonic_ns"])
+    times = {name: last[name] for name in ("monotonic_ns", "wall_time_utc")}
+    _, forged = extend(Link(last["seq"], hash_), body | times)
+    segment.write_bytes(b"".join([*lines[: signed + 1], forged]))
+    assert verify(runs / "r2" / "evidence", key.public).verdict is Verdict.UNCLOSED
     assert len(check(runs).problems) == 2
 
 

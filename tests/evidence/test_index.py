@@ -174,6 +174,13 @@ def test_an_index_damaged_past_its_head_is_thrown_away(runs, begin):
     assert found(runs) == before
 
 
+def test_an_index_whose_rows_are_damaged_is_made_again(runs):
+    before = found(runs)
+    with sqlite3.connect(runs / INDEX) as base:
+        base.execute("UPDATE runs SET place = '{'")
+    assert found(runs) == before
+
+
 def test_a_disk_without_room_for_the_index_leaves_it_in_memory(runs):
     before = found(runs)
     (runs / INDEX).unlink()

@@ -419,7 +419,8 @@ def test_a_board_that_comes_back_to_the_network_is_told_off_by_the_same_keeper(m
 
 
 def test_a_name_that_nobody_knows_is_refused_in_one_sentence():
-    with pytest.raises(DeviceMissing, match=r"relay\.port: board\.invalid:502: expected a name that can be looked up"):
+    complaint = r"relay\.port: board\.invalid:502: expected a name that has an IPv4 address"
+    with pytest.raises(DeviceMissing, match=complaint):
         KeeperLink(BoardSettings("modbus-tcp", "board.invalid:502"))
 
 
