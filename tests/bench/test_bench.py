@@ -17,7 +17,7 @@ import yaml
 from handguard.bench.course import _result, rehearsal, spans_ms
 from handguard.bench.pictures import Footage, PictureLoop, free_frames_needed
 from handguard.bench.stopwatch import STAGES, NetworkClock, Stopwatch
-from handguard.bench.worker import measured
+from handguard.bench.worker import measured, settings_of
 from handguard.config import load
 from handguard.errors import DeviceError, EndOfVideo
 from handguard.types import PictureFormat
@@ -168,3 +168,14 @@ def test_a_file_that_cannot_be_written_is_told_before_anything_is_measured(
     (line,) = done.stderr.splitlines()  # and none of those that tell what is being measured
     assert f"{option} {tmp_path / name}: expected a file that can be written, found {why}" in line
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_strict_site_is_measured_with_a_film_in_place_of_its_camera(tmp_path: Path):
+    """Nothing real is behind it, so what the profile refuses of a real board does not matter."""
+    site = tmp_path / "site.yaml"
+    site.write_text(
+        "version: 1\ncamera: {source: 0}\nsafety: {profile: strict}\nrelay: {driver: heartbeat, port: /dev/a}\n"
+        "reset: {input: keyboard}\nzones: {orientation: left-right, warning_percent: 60, stop_percent: 30}\n"
+    )
+    settings = settings_of({"config": str(site), "source": "film.mp4"})
+    assert (settings.camera.source, settings.safety.profile) == ("film.mp4", "basic")

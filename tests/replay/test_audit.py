@@ -178,6 +178,14 @@ def test_a_worker_that_finds_another_network_than_the_one_that_was_hashed_judges
     assert not (tmp_path / "out").exists()
 
 
+def test_a_worker_with_other_libraries_or_another_processor_says_what_must_be_the_same(settings, tmp_path) -> None:
+    asked = Identity("", fingerprint(settings), model_sha256(settings), "0.1.0+other")
+    values = settings.model_dump(mode="json")
+    done = do(Job("a.mkv (A)", "a.mkv", str(tmp_path / "out"), values, "site.yaml", asked))
+    expected = "expected a worker with the same program, libraries and kind of processor (0.1.0+other), found"
+    assert expected in str(done.error)
+
+
 def test_a_worker_killed_in_the_middle_loses_no_recording(folder, settings, tmp_path, children) -> None:
     calm_video(folder / "c.mkv", frames=400)
     (folder / "audit.yaml").write_text(QUIET + "  c.mkv: {expects: trips == 0}\n")
