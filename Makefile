@@ -10,7 +10,7 @@ CORE_TESTS := tests/safety tests/test_permission_machine.py $(wildcard tests/tes
 .PHONY: help venv tools numbers bench peers audit demo lint types unit test mutation faults soak soak-calm clean
 
 help: ## print this list
-	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
 
 venv: ## create .venv and install everything (quick when up to date)
 	@.ci/setup

@@ -17,13 +17,16 @@ from threading import Thread
 from handguard.assembly import card_of, model_sha256
 from handguard.atomic import write_atomically
 from handguard.config import Settings, fingerprint, tells_of_its_contact
+from handguard.errors import RecordingError, mismatch
 from handguard.evidence import standing
 from handguard.evidence.schema import OperatorAction
+from handguard.evidence.writer import EvidenceWriter
 from handguard.proof_test import Exam, ExamLimits, told
 from handguard.types import ZoneRole
 from handguard.watch import LiveRun, Options, Say, book_of, say_cautions, stopped_by_signals
 
 SUMMARY = "proof-test.txt"
+LOW_DISK = "evidence-disk-low"  # written all the same
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +53,7 @@ def accept(settings: Settings, who: str) -> Path:
     with book_of(settings, out, None, card_of(settings).weights_sha256) as evidence:
         word = standing.detail_of(model_sha256(settings), passed=True, zones_sha256=zones_sha256(settings))
         evidence.operator(OperatorAction.ACCEPT, who, word)
+    _require_written(evidence, out)
     return out
 
 
@@ -66,9 +70,17 @@ def proof_test(settings: Settings, out: Path | None, who: str, say: Say) -> Exam
         _examine(run, exam, say)
         record = _record(settings, exam)
         run.evidence.operator(OperatorAction.PROOF_TEST, who, record)
+    _require_written(run.evidence, folder)
     run.written()
     write_atomically(folder / SUMMARY, _summary(settings, exam, who).encode())
     return Examined(exam.passed, folder)
+
+
+def _require_written(evidence: EvidenceWriter, folder: Path) -> None:
+    """Raise `RecordingError` where a person's word did not reach the disk: it would count for nothing."""
+    faults = evidence.faults - {LOW_DISK}
+    if faults or evidence.lost_records:
+        raise RecordingError(mismatch(str(folder), "a record that was written whole", ", ".join(sorted(faults))))
 
 
 def zones_sha256(settings: Settings) -> str:

@@ -73,6 +73,7 @@ class Monitor:
         self._memory = beginning(parts.lockout)
         self._chronicle = Chronicle(cautions=parts.cautions)
         self._permit_seq = 0
+        self._shown: tuple[object, object] | None = None  # cause and faults, as viewers were told last
         self._stopping = threading.Event()
         self._patience_s = parts.camera.format.period_ns / 2e9
 
@@ -168,5 +169,7 @@ class Monitor:
         faults = frozenset().union(*(part.faults for part in (*parts.sinks, *parts.beside)))
         snapshot = self._chronicle.snapshot(decision, report, parts.mailbox.dropped, faults)
         image = frame.image if frame is not None and parts.shows_picture else None
-        if image is not None or decision.events or not parts.shows_picture:  # a trip without a picture too
-            parts.feed.publish(snapshot, image)
+        told = snapshot["cause"], snapshot["faults"]
+        if image is not None or decision.events or told != self._shown or not parts.shows_picture:
+            parts.feed.publish(snapshot, image)  # a trip without a picture too, and why no picture comes
+            self._shown = told

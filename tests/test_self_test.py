@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime, timezone
@@ -18,7 +20,7 @@ from handguard.config import Settings, fingerprint, load
 from handguard.detection.detector import Region
 from handguard.detection.device_detector import DetectorWithStandby
 from handguard.detection.loading import Choice, load_detector
-from handguard.errors import DeviceError, SelfTestFailed
+from handguard.errors import DeviceError, RecordingError, SelfTestFailed
 from handguard.evidence import standing
 from handguard.evidence.ledger import Stamp, stamp_now
 from handguard.evidence.reading import read_records
@@ -299,3 +301,21 @@ def test_a_start_says_how_much_passed_and_every_caution(settings: Settings, tmp_
         tried = SelfTest(settings, evidence)
         tried.hear(passed("room", "enough"), caution("detector", "no answer"))
     assert tried.told() == ["self-test 1 of 2 parts passed", "CAUTION   detector: no answer"]
+
+
+def test_a_word_that_did_not_reach_the_disk_is_no_acceptance(settings: Settings, monkeypatch: pytest.MonkeyPatch):
+    write, said, is_full = os.write, EvidenceWriter.operator, []
+
+    def written(fd: int, data: bytes) -> int:
+        if is_full:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return write(fd, data)
+
+    def word_on_a_full_disk(writer: EvidenceWriter, *word: object) -> None:
+        is_full.append(True)
+        said(writer, *word)
+
+    monkeypatch.setattr("handguard.evidence.store.os.write", written)
+    monkeypatch.setattr(EvidenceWriter, "operator", word_on_a_full_disk)
+    with pytest.raises(RecordingError, match="expected a record that was written whole, found evidence-"):
+        approvals.accept(settings, "A. Person")

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from rich.console import Console, Group, RenderableType
+from rich.markup import escape
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -33,7 +34,7 @@ def progress_bar(what: str) -> Iterator[OnProgress]:
         TimeRemainingColumn(),
     )
     with Progress(*columns, console=Console(stderr=True), transient=False) as progress:
-        task = progress.add_task(what, total=None, rate="")
+        task = progress.add_task(escape(what), total=None, rate="")
 
         def update(done: int, total: int | None) -> None:
             speed = progress.tasks[task].speed
@@ -64,7 +65,7 @@ def _rows(summary: dict[str, Any]) -> Iterator[tuple[str, str]]:
     yield "states visited", " → ".join(summary["states_visited"])
     for name in ("operator", "evidence", "decisions"):
         if summary.get(name):
-            yield name, str(summary[name])
+            yield name, escape(str(summary[name]))
 
 
 def _truth_rows(truth: dict[str, Any] | None) -> Iterator[tuple[str, str]]:
@@ -95,5 +96,5 @@ def _trips(summary: dict[str, Any]) -> list[RenderableType]:
     table = Table("trip at", "frame", "cause", "response", box=None, padding=(0, 3), header_style="dim")
     for trip in summary["trips"]:
         response = "" if trip["response_ms"] is None else f"{trip['response_ms']:.1f} ms"
-        table.add_row(f"{trip['time']:.2f} s", str(trip["frame"]), trip["cause"], response)
+        table.add_row(f"{trip['time']:.2f} s", str(trip["frame"]), escape(trip["cause"]), response)
     return [Text(), table]

@@ -19,7 +19,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from handguard.errors import DeviceError, mismatch
+from handguard.errors import ConfigError, DeviceError, mismatch
 from handguard.relay.board import BoardSettings, Command
 from handguard.relay.boards import located
 from handguard.relay.modbus import CoilFlash, CoilsRead, CoilWrite, Request
@@ -56,6 +56,8 @@ def commission(settings: BoardSettings, flash_ms: int, say: Callable[[str], None
     """
     if settings.kind not in _BOARDS:
         raise DeviceError(mismatch("relay.driver", "one of " + ", ".join(_BOARDS), settings.kind))
+    if flash_ms % 100:
+        raise ConfigError(mismatch("--flash-ms", "a multiple of 100", flash_ms))
     with _Bench(settings, flash_ms // 100) as bench:
         say(f"one flash-on of {flash_ms} ms")
         alone_ms = bench.alone()

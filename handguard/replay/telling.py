@@ -42,7 +42,7 @@ def told_audit(audit: Audit) -> RenderableType:
 def _cells(row: Row) -> tuple[str | Text, ...]:
     words = Text("FAILED", "red") if row.failures else Text("ok", "green")
     if row.score is None:
-        return row.name, "", "", "", "", words
+        return Text(row.name), "", "", "", "", words
     missed = "–" if not row.score.approaches else f"{row.score.missed} of {row.score.approaches}"
     nuisance = "–" if row.score.nuisance is None else str(row.score.nuisance)
-    return row.name, str(row.score.frames), str(row.score.trips), missed, nuisance, words
+    return Text(row.name), str(row.score.frames), str(row.score.trips), missed, nuisance, words

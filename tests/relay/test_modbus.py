@@ -188,6 +188,11 @@ def test_a_renewal_needs_the_echo_of_the_one_before_and_off_needs_nothing(make_b
     relay.close()
 
 
+def test_commissioning_refuses_a_time_that_no_flash_has_before_anything_closes():
+    with pytest.raises(ConfigError, match="--flash-ms: expected a multiple of 100, found 250"):
+        commission(BoardSettings("modbus-rtu", "/dev/nowhere"), 250, silent)
+
+
 @pytest.mark.parametrize("kind", ["modbus-rtu", "modbus-tcp"])
 def test_commissioning_measures_a_good_board(kind, make_board):
     board = make_board(kind)
