@@ -17,7 +17,7 @@ from threading import Thread
 from handguard.assembly import card_of, model_sha256
 from handguard.atomic import write_atomically
 from handguard.config import Settings, fingerprint, tells_of_its_contact
-from handguard.errors import RecordingError, mismatch
+from handguard.errors import RecordingError, mismatch, require_words
 from handguard.evidence import standing
 from handguard.evidence.schema import OperatorAction
 from handguard.evidence.writer import EvidenceWriter
@@ -49,6 +49,7 @@ def self_test(settings: Settings, out: Path | None) -> tuple[str, ...]:
 
 def accept(settings: Settings, who: str) -> Path:
     """Write that this person accepts configuration and model as they are; returns the folder of the record."""
+    require_words("--who", who)
     out = standing.stamped(Path(settings.evidence.dir), standing.ACCEPTED)
     with book_of(settings, out, None, card_of(settings).weights_sha256) as evidence:
         word = standing.detail_of(model_sha256(settings), passed=True, zones_sha256=zones_sha256(settings))
@@ -59,6 +60,7 @@ def accept(settings: Settings, who: str) -> Path:
 
 def proof_test(settings: Settings, out: Path | None, who: str, say: Say) -> Examined:
     """Guide a person through all steps; writes and signs the record whatever comes of it. Main thread only."""
+    require_words("--who", who)
     folder = out or standing.stamped(Path(settings.evidence.dir), standing.PROOF_TEST)
     say_cautions(settings, say)
     with ExitStack() as stack:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,7 +15,7 @@ from handguard import __version__
 from handguard.approvals_cli import approving
 from handguard.bench_cli import benching
 from handguard.dataset_cli import dataset_app
-from handguard.errors import HandguardError
+from handguard.errors import ConfigError, HandguardError, mismatch
 from handguard.events_cli import events_app
 from handguard.export_cli import exporting
 from handguard.learning_cli import learning
@@ -78,6 +79,8 @@ def run(
     from handguard.desk.closing import told
     from handguard.watch import Options, watch
 
+    if duration is not None and not math.isfinite(duration):
+        raise ConfigError(mismatch("--duration", "a number of seconds", duration))
     console = Console()
     settings = load(config)
     if source is not None:

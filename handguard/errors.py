@@ -92,3 +92,9 @@ class DiskRefusals:
         if isinstance(error, OSError):
             told = mismatch(self._where, self._expected, error.strerror or error)
             raise DeviceError(told + self._afterwards) from error
+
+
+def require_words(option: str, text: str) -> None:
+    """Raise `ConfigError` for text that is empty, or that would change what a screen shows of it."""
+    if not text.strip() or not text.isprintable():
+        raise ConfigError(mismatch(option, "a few words", repr(text)))

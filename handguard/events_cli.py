@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from handguard.errors import ConfigError, mismatch
+from handguard.errors import ConfigError, mismatch, require_words
 
 if TYPE_CHECKING:
     import sqlite3
@@ -233,12 +233,16 @@ def _note(name: str, action: str, who: str, why: str, runs: Path, key: Path | No
     from handguard.evidence.questions import find_named
     from handguard.evidence.signing import SigningKey
 
+    who = who or _user()
+    require_words("--who", who)
+    if why:
+        require_words("the words", why)
     found = find_named(runs, name)
     path = key or found.run.resolve().parent / KEY_NAME
     if not path.is_file():
         raise ConfigError(mismatch(str(path), "the signing key of the machine (or name it: --key)", "no file"))
     said = utc_text(datetime.now(timezone.utc))
-    note = Note(NoteAction(action), found.record["seq"], found.at_ns, who or _user(), why, said)
+    note = Note(NoteAction(action), found.record["seq"], found.at_ns, who, why, said)
     add_note(found.run, note, SigningKey.load_or_create(path))
     typer.echo(f"{name}: {action}")
 
@@ -263,9 +267,12 @@ def _zone(name: str) -> tzinfo | None:
 def _moment(text: str, place: tzinfo | None) -> datetime:
     try:
         moment = datetime.fromisoformat(text.replace("Z", "+00:00"))
-    except ValueError as error:
+        placed = moment if moment.tzinfo else _placed(moment, place)
+        placed.astimezone(timezone.utc)
+        placed + timedelta(days=2)  # what is asked for may end on the next day
+    except (ValueError, OverflowError) as error:
         raise ConfigError(mismatch("time", "2025-01-31 or 2025-01-31T06:00", repr(text))) from error
-    return moment if moment.tzinfo else _placed(moment, place)
+    return placed
 
 
 def _placed(moment: datetime, place: tzinfo | None) -> datetime:
@@ -280,6 +287,8 @@ def _period(day: str, shift: str, place: tzinfo | None) -> tuple[datetime, datet
         return _placed(midnight, place), _placed(midnight + timedelta(days=1), place)
     try:
         begin, end = (time.fromisoformat(each.strip()) for each in shift.split("-"))
+        if begin.tzinfo or end.tzinfo:
+            raise ValueError("a time zone belongs into --tz")
     except ValueError as error:
         raise ConfigError(mismatch("--shift", "two times such as 06:00-14:00", repr(shift))) from error
     ends_on = midnight if end > begin else midnight + timedelta(days=1)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from handguard.errors import ConfigError, RecordingError, mismatch
+from handguard.errors import ConfigError, RecordingError, mismatch, require_words
 
 if TYPE_CHECKING:
     from handguard.config import Settings
@@ -42,9 +42,8 @@ def clear_lockout(
     from handguard.evidence.ledger import stamp_now
     from handguard.evidence.lockout import Standing, held
 
-    for name, text in (("--who", who), ("--reason", reason)):
-        if not text.strip() or not text.isprintable():
-            raise ConfigError(mismatch(name, "a few words", repr(text)))
+    require_words("--who", who)
+    require_words("--reason", reason)
     settings = load(config)
     file = _file(settings)
     try:

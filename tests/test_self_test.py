@@ -20,7 +20,7 @@ from handguard.config import Settings, fingerprint, load
 from handguard.detection.detector import Region
 from handguard.detection.device_detector import DetectorWithStandby
 from handguard.detection.loading import Choice, load_detector
-from handguard.errors import DeviceError, RecordingError, SelfTestFailed
+from handguard.errors import ConfigError, DeviceError, RecordingError, SelfTestFailed
 from handguard.evidence import standing
 from handguard.evidence.ledger import Stamp, stamp_now
 from handguard.evidence.reading import read_records
@@ -301,6 +301,12 @@ def test_a_start_says_how_much_passed_and_every_caution(settings: Settings, tmp_
         tried = SelfTest(settings, evidence)
         tried.hear(passed("room", "enough"), caution("detector", "no answer"))
     assert tried.told() == ["self-test 1 of 2 parts passed", "CAUTION   detector: no answer"]
+
+
+@pytest.mark.parametrize("who", ["", "  ", "a\nb", "a\x1b[2J"])
+def test_nobody_accepts_under_no_name(settings: Settings, who: str):
+    with pytest.raises(ConfigError, match="--who: expected a few words"):
+        approvals.accept(settings, who)
 
 
 def test_a_word_that_did_not_reach_the_disk_is_no_acceptance(settings: Settings, monkeypatch: pytest.MonkeyPatch):

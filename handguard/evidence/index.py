@@ -46,18 +46,23 @@ CREATE INDEX by_kind ON events (kind, wall_time_utc);
 def runs_in(folder: Path) -> dict[str, Path]:
     """Every run in a folder of runs, or the one that the folder is, by name; newest last.
 
-    Raises `RecordingError` if there is none.
+    Raises `RecordingError` if there is none, or none that may be read.
     """
-    if (folder / BOOK).is_dir():
-        found = [folder]
-    elif folder.name == BOOK and folder.is_dir():
-        found = [folder.parent]
-    else:
-        found = sorted(path.parent for path in folder.glob(f"*/{BOOK}"))
-    runs = {path.resolve().name: path for path in found if _has_book(path)}
+    try:
+        runs = {path.resolve().name: path for path in _run_folders(folder) if _has_book(path)}
+    except OSError as error:
+        raise RecordingError(mismatch(str(folder), "a folder that may be read", error.strerror)) from error
     if not runs:
         raise RecordingError(mismatch(str(folder), "a run, or a folder of runs", "no recording"))
     return runs
+
+
+def _run_folders(folder: Path) -> list[Path]:
+    if (folder / BOOK).is_dir():
+        return [folder]
+    if folder.name == BOOK and folder.is_dir():
+        return [folder.parent]
+    return sorted(path.parent for path in folder.glob(f"*/{BOOK}"))
 
 
 @contextmanager
@@ -70,7 +75,7 @@ def open_index(folder: Path, *, afresh: bool = False, kept: bool = True) -> Iter
     runs = runs_in(folder)
     path = folder / INDEX if kept and folder not in runs.values() and folder.name != BOOK else None
     if path is not None and afresh:
-        path.unlink(missing_ok=True)
+        _thrown_away(path)
     base = _read_up(path, runs)
     try:
         yield base

@@ -99,13 +99,13 @@ def lockout_file(folder: Path, key_path: Path) -> LockoutFile:
 
     Raises `ConfigError` for a key that cannot be used, `RecordingError` for a folder that takes no file.
     """
-    is_new = not key_path.exists()
-    found = LockoutFile(folder, SigningKey.load_or_create(key_path))
     try:
+        is_new = not key_path.exists()
+        found = LockoutFile(folder, SigningKey.load_or_create(key_path))
         if is_new and not found.path.exists():
             found.write(Standing(False))
     except OSError as error:
-        raise RecordingError(mismatch(str(found.path), "a file that can be written", error)) from error
+        raise RecordingError(mismatch(str(folder), "files that can be read and written", error)) from error
     return found
 
 

@@ -60,10 +60,13 @@ def replay_book(book: Book, settings: Settings, out: Path) -> None:
     rules = rules_of(settings, book.picture)
     frames = [entry for entry in book.entries if entry.frame_seq >= 0 and entry.decision["hands"] is not None]
     operator = SimulatedOperator(settings.reset.after_free_s)
-    with ExitStack() as stack:
-        out.mkdir(parents=True, exist_ok=True)
-        lines = stack.enter_context(decision_file(out / DECISIONS))
-        summary = replay(_Frames(book, frames), _Hands(frames, least), rules, operator, [lines])
+    try:
+        with ExitStack() as stack:
+            out.mkdir(parents=True, exist_ok=True)
+            lines = stack.enter_context(decision_file(out / DECISIONS))
+            summary = replay(_Frames(book, frames), _Hands(frames, least), rules, operator, [lines])
+    except OSError as error:
+        raise RecordingError(mismatch(str(out), "a place to write the results", error)) from error
     summary.write(out / SUMMARY, decisions=DECISIONS, decisions_sha256=lines.sha256)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import resource
 import sqlite3
 import subprocess
@@ -229,6 +230,17 @@ def test_a_single_run_can_be_asked_without_leaving_a_file(runs):
 def test_a_folder_without_a_run_is_refused(tmp_path):
     with pytest.raises(RecordingError, match="expected a run, or a folder of runs"):
         found(tmp_path)
+
+
+def test_a_folder_that_may_not_be_read_is_said_so(runs, monkeypatch):
+    """Root may read everything, so the kernel's answer is played."""
+
+    def forbidden(_path):
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr("handguard.evidence.index.Path.is_dir", forbidden)
+    with pytest.raises(RecordingError, match="expected a folder that may be read, found Permission denied"):
+        found(runs)
 
 
 def test_programs_that_ask_at_once_take_turns(runs):

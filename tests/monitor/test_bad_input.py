@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from handguard.cli import main
 from handguard.relay.simulated_board import SimulatedBoard
 
 ROOT = Path(__file__).parents[2]
@@ -112,3 +113,11 @@ def test_help_teaches():
     assert done.returncode == 0
     for word in ("--config", "--source", "--duration", "--out", "--window"):
         assert word in done.stdout
+
+
+@pytest.mark.parametrize("duration", ["inf", "nan"])
+def test_a_duration_that_is_no_number_is_refused(duration: str, capsys):
+    with pytest.raises(SystemExit) as ended:
+        main(["run", "--config", "configs/demo.yaml", "--duration", duration])
+    assert ended.value.code == 2
+    assert "--duration" in " ".join(capsys.readouterr().err.split())

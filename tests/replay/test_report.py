@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from html.parser import HTMLParser
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -14,6 +15,7 @@ from handguard.replay.replay import replay_video
 from handguard.replay.report import charts, timeline, trajectories
 from handguard.replay.report.markup import Html, page, table, tag
 from handguard.replay.report.pages import write_replay_page
+from handguard.replay.report.sections import answers
 from handguard.replay.whatif import compared
 from handguard.types import Output, PictureFormat, State, Zone, ZoneRole
 
@@ -119,6 +121,17 @@ def test_what_it_is_told_is_escaped() -> None:
     assert "<script>" not in page("<script>", "<script>", ("<script>", "bad"), ["<script>"], [])
     assert table(["a"], [["<i>"]]).count("&lt;i&gt;") == 1
     assert "none" in table(["a"], [])
+
+
+def test_an_approach_whose_first_frame_was_not_judged_has_no_time(tmp_path) -> None:
+    """A live run drops frames; counted from the beginning of the recording it would be hours."""
+    told = lines("RRRRRRII")
+    approaches = [Approach(4, 7)]
+    for seen, time in ((told, "80 ms"), ([line for line in told if line.frame != 4], "")):
+        sheet = SimpleNamespace(approaches=approaches, lines=seen)
+        cells = str(answers(sheet))
+        assert ("80 ms" in cells) is bool(time)
+        assert " ms</td>" in cells or not time
 
 
 def test_lanes_hold_one_span_for_each_stretch_whatever_its_length() -> None:

@@ -143,11 +143,13 @@ def answers(sheet: Sheet) -> Html | None:
     at_ms = {line.frame: line.t_ms for line in sheet.lines}
     rows: list[list[Content]] = []
     for i, answer in enumerate(judge_approaches(sheet.approaches, sheet.lines).answers, start=1):
-        first = answer.approach.first_frame
-        took = "" if answer.stopped_frame is None else f"{at_ms[answer.stopped_frame] - at_ms.get(first, 0.0):.0f} ms"
+        first, stopped = answer.approach.first_frame, answer.stopped_frame
+        took = ""
+        if stopped is not None and first in at_ms:  # a live run may not have judged the first
+            took = f"{at_ms[stopped] - at_ms[first]:.0f} ms"
         verdict = tag("td", "MISSED", class_="bad-text") if answer.missed else tag("td", "stopped", class_="good-text")
         rows.append([i, f"{first} to {answer.approach.last_frame}", _frame(answer.warned_frame),
-                     _frame(answer.stopped_frame), took, verdict])  # fmt: skip
+                     _frame(stopped), took, verdict])  # fmt: skip
     about = (
         "A reach for the machine, as a person marked it in the truth file. The time runs from the frame in which a hand"
         " came into the picture; it includes its way to the zone."
