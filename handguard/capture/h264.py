@@ -18,7 +18,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 NON_IDR, IDR, PARAMETERS = 1, 5, 7  # nal_unit_type, table 7-1
-_SLICE_BYTES, _SET_BYTES = 32, 512  # in which all stands that is read of a slice, of a parameter set
+_UNIT_BYTES = 512  # in which all stands that is read of a unit
+_SLICE_BYTES = 32  # and of a slice
 _MOST_OFFSETS = 255  # num_ref_frames_in_pic_order_cnt_cycle
 _HIGH_PROFILES = {100, 110, 122, 244, 44, 83, 86, 118, 128, 138, 139, 134, 135}  # 7.3.2.1.1
 _START = b"\0\0\1"
@@ -116,7 +117,7 @@ def _number(unit: bytes, known: _Parameters) -> tuple[bool, int]:
 
 def _parameters(unit: bytes) -> _Parameters:
     """A sequence parameter set, 7.3.2.1.1, up to what is needed."""
-    bits = _Bits(unit[:_SET_BYTES])
+    bits = _Bits(unit)
     profile = bits.take(8)
     bits.take(16)  # constraints, level
     bits.unsigned()  # its number
@@ -164,23 +165,21 @@ def _skip_order(bits: _Bits) -> None:
 
 
 def _units_between_starts(data: bytes) -> Iterator[bytes]:
-    """Annex B: a start code before each unit."""
+    """Annex B: a start code before each unit. Its beginning, which may run into the next one."""
     at = data.find(_START)
     while at >= 0:
-        following = data.find(_START, at + 3)
-        unit = data[at + 3 : following if following >= 0 else None]
-        if unit:
+        if unit := data[at + 3 : at + 3 + _UNIT_BYTES]:
             yield unit
-        at = following
+        at = data.find(_START, at + 3)
 
 
 def _units_with_lengths(data: bytes, length_bytes: int) -> Iterator[bytes]:
-    """ISO 14496-15: the length before each unit."""
+    """ISO 14496-15: the length before each unit. Its beginning."""
     at = 0
     while at + length_bytes < len(data):
         length = int.from_bytes(data[at : at + length_bytes])
         at += length_bytes
-        if unit := data[at : at + length]:
+        if unit := data[at : at + min(length, _UNIT_BYTES)]:
             yield unit
         at += length
 
@@ -190,5 +189,5 @@ def _units_of_avcc(head: bytes) -> Iterator[bytes]:
     at = 6
     for _ in range(head[5] & 31):
         length = int.from_bytes(head[at : at + 2])
-        yield head[at + 2 : at + 2 + length]
+        yield head[at + 2 : at + 2 + min(length, _UNIT_BYTES)]
         at += 2 + length

@@ -75,12 +75,13 @@ class Stamps:
 
     def of(self, asked_ns: int, now_ns: int) -> int:
         """When the packet came that was asked for at `asked_ns` and is here now. Times rise."""
-        period_ns = min(self._stated_ns, self.period_ns or self._stated_ns)
+        known_ns = self.period_ns
+        period_ns = min(self._stated_ns, known_ns or self._stated_ns)
         self._waiting += (asked_ns - self._fetched_ns) // period_ns
         enough_ns = period_ns if self._waiting else min(period_ns // 4, SURELY_WAITED_NS)
         waited = now_ns - asked_ns >= max(enough_ns, FETCH_NS)
         self._waiting = 0 if waited else max(0, self._waiting - 1)
-        self._stamped_ns = now_ns if waited else min(now_ns, self._stamped_ns + (self.period_ns or 1))
+        self._stamped_ns = now_ns if waited else min(now_ns, self._stamped_ns + (known_ns or 1))
         self._fetched_ns, self._fetched = now_ns, self._fetched + 1
         if waited:
             self._pace.came(now_ns, self._fetched)
