@@ -15,7 +15,6 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 
 from handguard.digest import sha256_of
@@ -57,18 +56,14 @@ def check_clips(run: Path, base: sqlite3.Connection) -> ClipCheck:
     `base` is an index with the runs that may have removed some. It is asked only where to
     look: what it says proves nothing.
     """
-    removals = _Removals(run.resolve(), base)
-    good, gone, problems = 0, 0, []
     records = [record for record in read_records(run / BOOK) if record["kind"] == Kind.CLIP.value]
-    for record in records:
-        problem = _problem(run / FOLDER, record)
-        if not problem:
-            good += 1
-        elif not (run / FOLDER / record["file"]).exists() and record["name"] in removals.proven:
-            gone += 1
-        else:
-            problems.append(problem)
-    return ClipCheck(good, gone, tuple(problems), _unnamed(run / FOLDER, records))
+    states = [(record, _problem(run / FOLDER, record)) for record in records]
+    bad = [(record, problem) for record, problem in states if problem]
+    gone = [record for record, _ in bad if not (run / FOLDER / record["file"]).exists()]
+    removed = _removed(run.resolve(), base) if gone else set()
+    excused = [record for record in gone if record["name"] in removed]
+    problems = tuple(problem for record, problem in bad if record not in excused)
+    return ClipCheck(len(states) - len(bad), len(excused), problems, _unnamed(run / FOLDER, records))
 
 
 def film_states(run: Path, clips: list[Record]) -> list[str]:
@@ -88,33 +83,24 @@ def _unnamed(folder: Path, records: list[Record]) -> tuple[str, ...]:
     return tuple(str(path) for path in found if path.name not in named)
 
 
-@dataclass
-class _Removals:
-    """Films of a run that a book beside it, or its own, says were removed."""
+def _removed(run: Path, base: sqlite3.Connection) -> set[str]:
+    """Names of films of a run that a book beside it, or its own, says were removed."""
+    asked = "SELECT DISTINCT run FROM events WHERE kind = 'removed' AND json_extract(record, '$.run') = ?"
+    books = [run.parent / row["run"] / BOOK for row in base.execute(asked, (run.name,))]
+    key = key_of(run)
+    return {record["name"] for book in books for record in _removals(book, key) if record["run"] == run.name}
 
-    run: Path
-    base: sqlite3.Connection
 
-    @cached_property
-    def proven(self) -> frozenset[str]:
-        """Their names; books are read only when somebody asks."""
-        asked = "SELECT DISTINCT run FROM events WHERE kind = 'removed' AND json_extract(record, '$.run') = ?"
-        books = [self.run.parent / row["run"] / BOOK for row in self.base.execute(asked, (self.run.name,))]
-        key = key_of(self.run)
-        return frozenset(name for book in books for name in self._told_by(book, key))
-
-    def _told_by(self, book: Path, key: PublicKey) -> Iterator[str]:
-        """Of a sound book, what its signatures cover: the tail of a killed run anybody can add to."""
-        try:
-            checked = verify(book, key)
-        except RecordingError:
-            return
-        if checked.verdict is Verdict.DAMAGED:
-            return
+def _removals(book: Path, key: PublicKey) -> Iterator[Record]:
+    """Of a sound book, what its signatures cover: the tail of a killed run anybody can add to."""
+    try:
+        checked = verify(book, key)
+    except RecordingError:
+        return
+    if checked.verdict is not Verdict.DAMAGED:
         for record in read_records(book):
-            is_removal = record["kind"] == Kind.CLIP_REMOVED.value and record["seq"] <= checked.signed_through
-            if is_removal and record["run"] == self.run.name:
-                yield record["name"]
+            if record["kind"] == Kind.CLIP_REMOVED.value and record["seq"] <= checked.signed_through:
+                yield record
 
 
 def _problem(folder: Path, record: Record) -> str:

@@ -18,7 +18,7 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from handguard.errors import RecordingError, mismatch
@@ -28,6 +28,7 @@ from handguard.evidence.store import segment_numbers
 
 INDEX = "index.sqlite"
 VERSION = 3
+_UNFIT = (sqlite3.DatabaseError, ValueError, TypeError, KeyError)  # what a damaged one leads to
 _TABLES = """
 CREATE TABLE runs (
     run TEXT PRIMARY KEY, machine_id TEXT, software_version TEXT, config_hash TEXT, model_hash TEXT,
@@ -76,53 +77,35 @@ def open_index(folder: Path, *, afresh: bool = False, kept: bool = True) -> Iter
     path = folder / INDEX if kept and folder not in runs.values() and folder.name != BOOK else None
     if path is not None and afresh:
         _thrown_away(path)
-    base = _read_up(path, runs)
+    base = _opened(path, runs)
     try:
         yield base
     finally:
         base.close()
 
 
-def _read_up(path: Path | None, runs: dict[str, Path]) -> sqlite3.Connection:
-    """An index with all runs in it: what cannot be read on or written is made anew, and at last in memory."""
-    for place in (path, path, None):
-        base = _opened(place)
-        try:
-            _read_on(base, runs)
-        except BaseException as error:
-            base.close()
-            if place is None or not isinstance(error, (sqlite3.DatabaseError, ValueError, TypeError, KeyError)):
-                raise
-            _thrown_away(place)
-        else:
-            return base
-    raise AssertionError
-
-
-def _opened(path: Path | None) -> sqlite3.Connection:
-    """An empty or a fitting index; what does not fit is made anew, what cannot be written stays in memory."""
-    for _ in range(2):
-        if path is not None:
-            if base := _fitting(str(path)):
-                return base
+def _opened(path: Path | None, runs: dict[str, Path]) -> sqlite3.Connection:
+    """An index with all runs in it: what does not fit is made anew, what cannot be written stays in memory."""
+    if path is not None:
+        for _ in range(2):
+            with suppress(*_UNFIT):
+                return _fitting(str(path), runs)
             _thrown_away(path)
-    base = _fitting(":memory:")
-    assert base is not None
-    return base
+    return _fitting(":memory:", runs)
 
 
-def _fitting(place: str) -> sqlite3.Connection | None:
-    base = None
+def _fitting(place: str, runs: dict[str, Path]) -> sqlite3.Connection:
+    """Raises one of `_UNFIT` where it is of another version or damaged, or cannot be written."""
+    base = sqlite3.connect(place, timeout=60.0, isolation_level=None)
     try:
-        base = sqlite3.connect(place, timeout=60.0, isolation_level=None)
         base.row_factory = sqlite3.Row
-        if _fits(base):
-            return base
-    except sqlite3.DatabaseError:
-        pass  # damaged, or no place for a database
-    if base is not None:
+        if not _fits(base):
+            raise sqlite3.DatabaseError(f"{place}: another version, or damaged")
+        _read_on(base, runs)
+    except BaseException:
         base.close()
-    return None
+        raise
+    return base
 
 
 def _thrown_away(path: Path) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import resource
+import signal
 from collections.abc import Callable
 from pathlib import Path
 
@@ -109,3 +111,13 @@ def small_recording(tmp_path: Path, genesis: Genesis, key: SigningKey) -> Path:
         for frame_seq in range(6):
             writer.record(*(_trip if frame_seq == 3 else _judge)(frame_seq))
     return directory
+
+
+@pytest.fixture
+def limit_file_size():
+    """Sets RLIMIT_FSIZE of this process: a write is cut short at an exact byte, as by a filling disk."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    old_handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    yield lambda size: resource.setrlimit(resource.RLIMIT_FSIZE, (soft if size is None else size, hard))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    signal.signal(signal.SIGXFSZ, old_handler)

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import os
-import resource
 import shutil
-import signal
 import tempfile
 import time
 from pathlib import Path
@@ -103,16 +101,6 @@ def test_a_start_on_a_full_disk_is_refused_in_words(small_disk, genesis, key):
         RecordingError, match=r"run: expected an empty folder that can be written, found.*No space left"
     ):
         EvidenceWriter.open(small_disk / "run", genesis, key)
-
-
-@pytest.fixture
-def limit_file_size():
-    """Sets RLIMIT_FSIZE of this process: a write is cut short at an exact byte, as by a filling disk."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    old_handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    yield lambda size: resource.setrlimit(resource.RLIMIT_FSIZE, (soft if size is None else size, hard))
-    resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-    signal.signal(signal.SIGXFSZ, old_handler)
 
 
 def test_a_limit_hit_inside_a_line_leaves_no_half_record(tmp_path, limit_file_size, genesis, key, judge):

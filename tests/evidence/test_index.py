@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import resource
 import sqlite3
 import subprocess
 import sys
@@ -182,15 +181,12 @@ def test_an_index_whose_rows_are_damaged_is_made_again(runs):
     assert found(runs) == before
 
 
-def test_a_disk_without_room_for_the_index_leaves_it_in_memory(runs):
+def test_a_disk_without_room_for_the_index_leaves_it_in_memory(runs, limit_file_size):
     before = found(runs)
     (runs / INDEX).unlink()
-    _, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (9000, hard))
-    try:
-        assert found(runs) == before
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (hard, hard))
+    limit_file_size(9000)
+    assert found(runs) == before
+    limit_file_size(None)
     assert found(runs) == before
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import resource
 import subprocess
 import sys
 
@@ -49,17 +48,14 @@ def test_a_hold_lasts_until_it_is_released(run, key):
     assert held_moments_ns(run) == {200}
 
 
-def test_a_disk_that_takes_half_a_note_takes_none_and_says_so(run, key):
+def test_a_disk_that_takes_half_a_note_takes_none_and_says_so(run, key, limit_file_size):
     """Linux writes what fits, and calls that no error."""
     add_note(run, note(), key)
     whole = (run / "notes.jsonl").read_bytes()
-    _, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (len(whole) + 100, hard))
-    try:
-        with pytest.raises(RecordingError, match=r"notes\.jsonl: expected notes that can be written.*No space left"):
-            add_note(run, note(NoteAction.HOLD), key)
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (hard, hard))
+    limit_file_size(len(whole) + 100)
+    with pytest.raises(RecordingError, match=r"notes\.jsonl: expected notes that can be written.*No space left"):
+        add_note(run, note(NoteAction.HOLD), key)
+    limit_file_size(None)
     assert (run / "notes.jsonl").read_bytes() == whole
     add_note(run, note(NoteAction.HOLD), key)
     assert held_moments_ns(run) == {100}
