@@ -66,16 +66,10 @@ def lamp_of(settings: Settings, board: SimulatedBoard | None, stack: ExitStack) 
     if wanted is None:
         return None
     own = BoardSettings(wanted.driver, wanted.port, wanted.channel, wanted.options)
-    lamp = WarningLamp(own, _keeper_ports(settings, board))
+    keeper = board_settings(settings, board)
+    lamp = WarningLamp(own, [one.port for one in (keeper, keeper.second) if one])
     stack.callback(lamp.close)
     return lamp
-
-
-def _keeper_ports(settings: Settings, board: SimulatedBoard | None) -> list[str]:
-    if board is not None:
-        return [str(board.link)]
-    relay = settings.relay
-    return [port for port in (relay.port, relay.second and relay.second.port) if port]
 
 
 def board_settings(settings: Settings, board: SimulatedBoard | None) -> BoardSettings:

@@ -8,7 +8,8 @@ What was found in the pictures stays; what cannot be told from it is refused (`a
 
 from __future__ import annotations
 
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -36,8 +37,7 @@ def write_reproduction(book: Book, out: Path | None) -> Reproduction:
     """Step a book again; with `out`, keep the decisions and the verdict there. Raises `RecordingError`."""
     if out is None:
         return reproduce(book)
-    try:
-        out.mkdir(parents=True, exist_ok=True)
+    with _written_in(out):
         with appearing_whole(out / DECISIONS) as fresh, fresh.open("xb") as file:
 
             def keep(decision: Decision) -> None:
@@ -46,8 +46,6 @@ def write_reproduction(book: Book, out: Path | None) -> Reproduction:
             result = reproduce(book, see=keep)
             file.flush()
         write_json(out / REPRODUCTION, _facts(result))
-    except OSError as error:
-        raise RecordingError(mismatch(str(out), "a place to write the results", error)) from error
     return result
 
 
@@ -60,14 +58,19 @@ def replay_book(book: Book, settings: Settings, out: Path) -> None:
     rules = rules_of(settings, book.picture)
     frames = [entry for entry in book.entries if entry.frame_seq >= 0 and entry.decision["hands"] is not None]
     operator = SimulatedOperator(settings.reset.after_free_s)
+    with _written_in(out), decision_file(out / DECISIONS) as lines:
+        summary = replay(_Frames(book, frames), _Hands(frames, least), rules, operator, [lines])
+    summary.write(out / SUMMARY, decisions=DECISIONS, decisions_sha256=lines.sha256)
+
+
+@contextmanager
+def _written_in(out: Path) -> Iterator[None]:
+    """A block that writes into this folder, made if need be; what the disk refuses is a `RecordingError`."""
     try:
-        with ExitStack() as stack:
-            out.mkdir(parents=True, exist_ok=True)
-            lines = stack.enter_context(decision_file(out / DECISIONS))
-            summary = replay(_Frames(book, frames), _Hands(frames, least), rules, operator, [lines])
+        out.mkdir(parents=True, exist_ok=True)
+        yield
     except OSError as error:
         raise RecordingError(mismatch(str(out), "a place to write the results", error)) from error
-    summary.write(out / SUMMARY, decisions=DECISIONS, decisions_sha256=lines.sha256)
 
 
 def compared(a: Path, b: Path) -> Comparison:

@@ -153,11 +153,10 @@ def refusals(lost: dict[str, float], changed: Changes, limits: GateLimits) -> li
         for view, loss in lost.items()
         if not loss <= limits.max_ap_loss
     ]
+    allowed = f"allowed {limits.max_decision_changes:g}"
     if not changed.share <= limits.max_decision_changes:
-        allowed = f"allowed {limits.max_decision_changes:g}"
         refused.append(f"zone decisions: a share of {changed.share:.4f} changed, {allowed}")
     if not changed.share_freed <= limits.max_decision_changes:
-        allowed = f"allowed {limits.max_decision_changes:g}"
         refused.append(f"zones with a hand: a share of {changed.share_freed:.4f} free after the export, {allowed}")
     return refused
 
